@@ -1,0 +1,83 @@
+"""Representative anchors: the mean embedding of each class at a stage (Contextrast, Eq. 1)."""
+
+import torch
+from torch import Tensor, nn
+
+from contextrast.contrast.stages import StagePixels
+
+
+def class_anchors(pixels: StagePixels) -> tuple[Tensor, Tensor]:
+    """Mean embedding and pixel count of every class over the whole batch (Contextrast, Eq. 1).
+
+    Args:
+        pixels: The stage's pixels; ignored ones count nowhere.
+
+    Returns:
+        Anchors ``[N, D]`` (zero for a class that does not occur) and counts ``[N]`` in the embeddings' dtype.
+    """
+    classes, size = pixels.classes.flatten(), pixels.num_classes + 1  # the last bin collects ignored pixels
+    rows = pixels.embeddings
+    sums = rows.new_zeros(size, rows.shape[1]).index_add(0, classes, rows)[:-1]
+    counts = rows.new_zeros(size).index_add(0, classes, rows.new_ones(1).expand(classes.shape[0]))[:-1]
+    return sums / counts.clamp_min(1).unsqueeze(1), counts
+
+
+class RunningAnchors(nn.Module):
+    """Anchors of every stage averaged over steps, for analysis and, as an option, for fusion.
+
+    A forward pass deposits the batch's anchors; :meth:`update`, called once after the optimiser step, folds them in.
+    The first anchor of a class is taken as it is.
+
+    Args:
+        num_stages: Number of stages.
+        num_classes: N.
+        embedding_dim: D.
+        momentum: Share of the old anchor that is kept at an update.
+        fill_deepest: Use the running anchor of the deepest stage for classes that are missing from it in this batch.
+    """
+
+    anchors: Tensor
+    seen: Tensor
+    batch_anchors: Tensor
+    batch_present: Tensor
+
+    def __init__(
+        self,
+        num_stages: int,
+        num_classes: int,
+        embedding_dim: int = 256,
+        momentum: float = 0.99,
+        fill_deepest: bool = False,
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.fill_deepest = fill_deepest
+        self.register_buffer("anchors", torch.zeros(num_stages, num_classes, embedding_dim))
+        self.register_buffer("seen", torch.zeros(num_stages, num_classes, dtype=torch.bool))
+        self.register_buffer("batch_anchors", torch.zeros(num_stages, num_classes, embedding_dim), persistent=False)
+        self.register_buffer(
+            "batch_present", torch.zeros(num_stages, num_classes, dtype=torch.bool), persistent=False
+        )
+
+    @torch.no_grad()
+    def observe(self, anchors: list[Tensor], counts: list[Tensor]) -> None:
+        """Deposit this batch's anchors ``[N, D]`` and counts ``[N]`` of every stage for the next :meth:`update`."""
+        self.batch_anchors.copy_(torch.stack(anchors))
+        self.batch_present.copy_(torch.stack(counts) > 0)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Fold the deposited anchors in: a ← m·a + (1 − m)·batch for classes of the batch. Idempotent in between."""
+        present = self.batch_present.unsqueeze(-1)
+        momentum = torch.where(self.seen.unsqueeze(-1), self.momentum, 0.0)
+        mixed = torch.lerp(self.batch_anchors, self.anchors, momentum)
+        self.anchors.copy_(torch.where(present, mixed, self.anchors))
+        self.seen.logical_or_(self.batch_present)
+        self.batch_present.zero_()
+
+    def filled(self, deepest: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Deepest-stage anchors and counts with classes missing from the batch taken from the running anchors."""
+        if not self.fill_deepest:
+            return deepest, counts
+        use = (counts == 0) & self.seen[-1]
+        return torch.where(use.unsqueeze(1), self.anchors[-1].to(deepest.dtype), deepest), counts + use.to(counts.dtype)

@@ -1,0 +1,66 @@
+"""Label tables: which classes a dataset has and how they are drawn."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE_INDEX: Final = 255
+"""The value of a mask's pixel that belongs to no class: left out of loss and metrics, everywhere in this package."""
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """Reads one of the package's label files, ``data/tables/<name>.json``, with everything in it.
+
+    Args:
+        name: File name without its suffix, for example ``"camvid"``.
+
+    Returns:
+        The file's content; ``name``, ``classes`` and ``palette`` are in all of them.
+    """
+    content: dict[str, Any] = json.loads((files("contextrast.data") / "tables" / f"{name}.json").read_text("utf-8"))
+    return content
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The classes of a dataset in the order of their train ids.
+
+    Attributes:
+        name: Short name of the dataset, for tables and file names.
+        classes: Class names; position = train id.
+        palette: One RGB colour (0..255) a class, in the same order.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Loads a table that ships with the package (``data/tables/<name>.json``)."""
+        content = read_table(name)
+        palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
+        return cls(name=content["name"], classes=tuple(content["classes"]), palette=palette)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; ignored pixels are no class."""
+        return len(self.classes)
+
+    def colorize(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Draws train ids in the table's colours.
+
+        Args:
+            ids: Train ids ``[H, W]``; whatever is no class (the ignore index) becomes black.
+
+        Returns:
+            RGB picture ``[H, W, 3]``.
+        """
+        colors: NDArray[np.uint8] = np.zeros((256, 3), dtype=np.uint8)
+        colors[: self.num_classes] = self.palette
+        picture: NDArray[np.uint8] = colors[ids]
+        return picture

@@ -1,0 +1,25 @@
+"""Errors a user can cause and mend. Each message says what was received, where, and what to do."""
+
+
+class ContextrastError(Exception):
+    """Base of every error this package raises on purpose; commands print its message without a traceback."""
+
+
+class ConfigError(ContextrastError):
+    """A configuration value, or a combination of values, that cannot work."""
+
+
+class DataError(ContextrastError):
+    """A dataset that is missing, incomplete or inconsistent, or a file in it that cannot be used."""
+
+
+class WeightsError(ContextrastError):
+    """A weight file that is missing or does not fit the network it is meant for."""
+
+
+class CheckpointError(ContextrastError):
+    """A checkpoint that is missing, damaged, or of another architecture or class count."""
+
+
+class NonFiniteLossError(ContextrastError):
+    """A loss term became infinite or not a number; the run stops before the optimiser step."""

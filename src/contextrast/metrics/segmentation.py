@@ -1,0 +1,131 @@
+"""Mean IoU and its relatives from one confusion matrix over a whole split."""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+
+class Scores(NamedTuple):
+    """Scores of a split, as fractions in [0, 1]. N is the number of classes.
+
+    A class that occurs neither in the labels nor in the predictions is absent: its entries are NaN and no mean counts it.
+
+    Attributes:
+        miou: mean of ``iou`` over the classes that are not absent; NaN where there is none. Scalar.
+        pixel_accuracy: share of labelled pixels that are predicted correctly. Scalar.
+        mean_accuracy: mean of ``accuracy`` over the classes that occur in the labels. Scalar.
+        iou: TP / (TP + FP + FN) of each class, NaN where that divides by zero. [N]
+        accuracy: TP / (TP + FN), the recall of each class, NaN where a class has no labelled pixel. [N]
+        confusion: pixels of class ``row`` that were predicted as class ``column``. int64 [N, N]
+        missed: pixels of each class whose predicted id is no class at all; 0 where predictions came as logits. int64 [N]
+    """
+
+    miou: Tensor
+    pixel_accuracy: Tensor
+    mean_accuracy: Tensor
+    iou: Tensor
+    accuracy: Tensor
+    confusion: Tensor
+    missed: Tensor
+
+
+def scores_from_counts(confusion: Tensor, missed: Tensor) -> Scores:
+    """Turn summed counts into scores.
+
+    Args:
+        confusion: pixels of class ``row`` that were predicted as class ``column``. int64 [N, N]
+        missed: pixels of each class with a predicted id outside 0..N-1. int64 [N]
+
+    Returns:
+        Scores in float64, on the device of the counts. Nothing is read on the host.
+    """
+    true_positive = confusion.diagonal()
+    labelled = confusion.sum(1) + missed
+    union = labelled + confusion.sum(0) - true_positive
+    # 0 / 0 is NaN by IEEE 754, which is just what an absent class should be.
+    correct = true_positive.double()
+    iou = correct / union
+    accuracy = correct / labelled
+    return Scores(
+        miou=iou.nanmean(),
+        pixel_accuracy=correct.sum() / labelled.sum(),
+        mean_accuracy=accuracy.nanmean(),
+        iou=iou,
+        accuracy=accuracy,
+        confusion=confusion,
+        missed=missed,
+    )
+
+
+class SegmentationScores(MulticlassConfusionMatrix):
+    """Dataset-wide segmentation scores, counted on the device that holds the predictions.
+
+    Counts of all images are summed before any division, as the benchmarks of CamVid, Cityscapes and ADE20K do.
+    (``torchmetrics.segmentation.MeanIoU`` averages per-image scores, a different number.) Both states are sums, so
+    several processes reduce to exactly the counts of one. An update neither waits for the device nor reads a value.
+
+    Args:
+        num_classes: N, at least 2.
+        ignore_index: label that takes part in nothing. Any other label outside 0..N-1 is left out in the same way:
+            values are checked where samples are loaded, as a check here would have to wait for the device.
+        **kwargs: passed to ``torchmetrics.Metric``, for example ``sync_on_compute``.
+
+    Example:
+        >>> scores = SegmentationScores(num_classes=2)
+        >>> scores.update(torch.tensor([[[0, 1, 1, 1]]]), torch.tensor([[[0, 0, 1, 255]]]))
+        >>> scores.compute().iou
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+
+    missed: Tensor
+
+    def __init__(self, num_classes: int, ignore_index: int = 255, **kwargs: Any) -> None:
+        super().__init__(num_classes, ignore_index=ignore_index, validate_args=False, **kwargs)
+        self.add_state("missed", torch.zeros(num_classes, dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            preds: logits, floating point [B, N, H, W], or predicted ids, integer [B, H, W]. An id outside 0..N-1 is
+                a false negative of the labelled class and a false positive of none.
+            target: train ids. Integer [B, H, W].
+
+        Raises:
+            ValueError: if the shapes do not belong together.
+        """
+        classes = self.num_classes
+        prediction = self._to_ids(preds, target).long()
+        target = target.long()
+        known = (prediction >= 0) & (prediction < classes)
+        valid = (target >= 0) & (target < classes) & (target != self.ignore_index)
+        # One histogram of fixed size: column N collects predictions of no class, the last bin what is ignored. Boolean
+        # indexing and torch.bincount would make a CUDA device report sizes to the host.
+        ignored = classes * (classes + 1)
+        cell = torch.where(known, prediction, classes) + target * (classes + 1)
+        cell = torch.where(valid, cell, ignored).flatten()
+        counts = torch.zeros(ignored + 1, dtype=torch.long, device=cell.device).scatter_add_(
+            0, cell, torch.ones_like(cell)
+        )
+        table = counts[:ignored].view(classes, classes + 1)
+        self.confmat += table[:, :classes]
+        self.missed += table[:, classes]
+
+    def compute(self) -> Scores:
+        """Return the scores of everything counted since the last ``reset()``, over all processes."""
+        return scores_from_counts(self.confmat, self.missed)
+
+    def _to_ids(self, preds: Tensor, target: Tensor) -> Tensor:
+        if preds.is_floating_point():
+            expected = (target.shape[0], self.num_classes, *target.shape[1:])
+            if preds.shape != expected:
+                msg = f"logits must have shape {expected} beside labels of shape {tuple(target.shape)}, got {tuple(preds.shape)}"
+                raise ValueError(msg)
+            # max() runs along the class axis several times faster than argmax() on CPU tensors in NCHW layout.
+            return cast(Tensor, preds.max(dim=1).indices)
+        if preds.shape != target.shape:
+            msg = f"predicted ids must have the labels' shape {tuple(target.shape)}, got {tuple(preds.shape)}"
+            raise ValueError(msg)
+        return preds
