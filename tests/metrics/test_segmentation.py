@@ -87,7 +87,7 @@ def test_a_worked_example() -> None:
 
 
 def test_scores_of_a_split_are_not_the_mean_of_scores_of_images() -> None:
-    """One image with 1 of 4 pixels right, one of 36 pixels all right: 37/40, where a mean of images would say 62.5 %."""
+    """One image with 1 of 4 pixels right, one of 36 pixels all right: 37/40, and not the images' mean of 62.5 %."""
     metric = SegmentationScores(2)
     metric.update(torch.tensor([[[0, 1], [1, 1]]]), torch.zeros(1, 2, 2, dtype=torch.long))
     metric.update(torch.zeros(1, 6, 6, dtype=torch.long), torch.zeros(1, 6, 6, dtype=torch.long))
@@ -154,7 +154,7 @@ def test_counts_beyond_float32_stay_exact() -> None:
     ],
 )
 def test_shapes_that_do_not_belong_together_are_named(preds: Tensor, target: Tensor) -> None:
-    with pytest.raises(ValueError, match="got .*4"):
+    with pytest.raises(ValueError, match=r"got .*4"):
         SegmentationScores(2).update(preds, target)
 
 
@@ -179,7 +179,7 @@ def count_in_a_group(rank: int, world: int, folder: Path) -> None:
 
 
 def test_two_processes_report_the_counts_of_one(tmp_path: Path) -> None:
-    mp.start_processes(partial(count_in_a_group, world=2, folder=tmp_path), nprocs=2, start_method="fork")
+    mp.start_processes(partial(count_in_a_group, world=2, folder=tmp_path), nprocs=2, start_method="spawn")
     alone = SegmentationScores(CLASSES)
     alone.update(*share_of(0, 1))
     expected = alone.compute()._asdict()

@@ -109,7 +109,7 @@ def draw(candidates: Tensor, keys: Tensor, budget: Tensor) -> Tensor:
     Returns:
         Boolean ``[B, N, H, W]``.
     """
-    order = keys.flatten(1).argsort(1, stable=True).unsqueeze(1).expand(-1, candidates.shape[1], -1)
+    order = keys.flatten(1).argsort(dim=1, stable=True).unsqueeze(1).expand(-1, candidates.shape[1], -1)
     shuffled = candidates.flatten(2).gather(2, order)
     taken = shuffled & (shuffled.cumsum(2) <= budget.unsqueeze(2))
     return torch.zeros_like(shuffled).scatter(2, order, taken).view_as(candidates)

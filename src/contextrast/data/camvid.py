@@ -116,7 +116,8 @@ def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
             f"CamVid has no split {split!r} at {root}: no images in {split}/ and none in {split}annot/. "
             f"Splits found: {', '.join(found) or 'none'}."
         )
-    return match(images, masks, listed or sorted(images.keys() | masks.keys()), f"CamVid {split} at {root}")
+    where = f"CamVid {split} at {root}" + (f" (as listed in {list_file.name})" if listed else "")
+    return match(images, masks, listed or sorted(images.keys() | masks.keys()), where)
 
 
 def _read_list(path: Path, split: Split) -> list[str]:

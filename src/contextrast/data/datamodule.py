@@ -1,34 +1,19 @@
 """From a dataset to batches: which split a stage needs, in which order it is read, and how it is collated."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import cv2
-import torch
 from lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from contextrast.data.dataset import Sample, SegmentationDataset
+from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.labels import LabelTable
-from contextrast.data.sampler import EpochSampler
+from contextrast.data.loader import Loader, TrainLoader, collate
+from contextrast.data.sampler import EpochSampler, EvalSampler
 from contextrast.data.transforms import TrainTransform
-from contextrast.errors import ConfigError, DataError
-
-
-class Batch(TypedDict):
-    """Several samples of one size.
-
-    Attributes:
-        image: RGB, uint8 ``[B, 3, H, W]``.
-        mask: Train ids, int64 ``[B, H, W]``.
-        name: B names.
-    """
-
-    image: Tensor
-    mask: Tensor
-    name: list[str]
+from contextrast.errors import ConfigError
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -38,7 +23,8 @@ class SegmentationDataModule(LightningDataModule):
         dataset: Makes the dataset: called with ``split`` and ``transform``, and with ``root`` where that is given. A
             dataset class, or a ``functools.partial`` of one (in YAML a ``_target_`` with ``_partial_: true``).
         crop: Height and width of training images.
-        batch_size: Training images a step and process; the incomplete last batch of an epoch is dropped.
+        batch_size: Training images a step and process. No batch is incomplete: what an epoch has left over goes into
+            the next one.
         root: Folder of the dataset's files; ``None`` for a dataset that needs none.
         eval_batch_size: Images a step in validation and test; above 1 only where all have one size.
         num_workers: Worker processes a loader; 0 reads in the main process.
@@ -73,6 +59,8 @@ class SegmentationDataModule(LightningDataModule):
                 raise ConfigError(f"data.{key}={value} has to be at least 1.")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers={num_workers} has to be at least 0 (0 reads in the main process).")
+        if root is not None and "root" not in signature(dataset).parameters:
+            raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -106,77 +94,51 @@ class SegmentationDataModule(LightningDataModule):
         for split in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
             self.dataset(split)
 
-    def train_dataloader(self) -> DataLoader[Sample]:
+    def train_dataloader(self) -> TrainLoader:
         """Shuffled, augmented batches of equal size.
 
         Raises:
             ConfigError: Fewer images than one batch.
         """
         dataset = self.dataset("train")
-        per_process = len(dataset) // self._world()[0]
-        if per_process < self.batch_size:
+        processes, rank = self._processes()
+        if len(dataset) < self.batch_size * processes:
             raise ConfigError(
-                f"data.batch_size={self.batch_size} is more than the {per_process} training image(s) a process; "
-                "incomplete batches are dropped, so nothing would be left. Lower data.batch_size."
+                f"data.batch_size={self.batch_size} times {processes} process(es) is more than the {len(dataset)} "
+                "training image(s) there are. Lower data.batch_size."
             )
-        return self._loader(dataset, self.batch_size, train=True)
+        sampler = EpochSampler(dataset, seed=self.seed, num_replicas=processes, rank=rank)
+        return TrainLoader(dataset, self.batch_size, sampler=sampler, drop_last=True, **self._loading())
 
-    def val_dataloader(self) -> DataLoader[Sample]:
+    def val_dataloader(self) -> Loader:
         """Validation images in order, at their original sizes."""
-        return self._loader(self.dataset("val"), self.eval_batch_size, train=False)
+        return self._eval_loader("val")
 
-    def test_dataloader(self) -> DataLoader[Sample]:
+    def test_dataloader(self) -> Loader:
         """Test images in order, at their original sizes."""
-        return self._loader(self.dataset("test"), self.eval_batch_size, train=False)
+        return self._eval_loader("test")
 
-    def _loader(self, dataset: SegmentationDataset, batch_size: int, *, train: bool) -> DataLoader[Sample]:
-        world_size, rank = self._world()
-        sampler = EpochSampler(dataset, shuffle=train, seed=self.seed, num_replicas=world_size, rank=rank)
-        return Loader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=collate,
-            pin_memory=self.pin_memory,
-            drop_last=train,
-            worker_init_fn=_one_thread,
-            persistent_workers=self.num_workers > 0,
-        )
+    def _eval_loader(self, split: str) -> Loader:
+        dataset = self.dataset(split)
+        processes, rank = self._processes()
+        sampler = EvalSampler(dataset, num_replicas=processes, rank=rank)
+        return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())
 
-    def _world(self) -> tuple[int, int]:
+    def _loading(self) -> dict[str, Any]:
+        if self.num_workers == 0:
+            _one_thread()
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _one_thread,
+            "collate_fn": collate,
+            "pin_memory": self.pin_memory,
+        }
+
+    def _processes(self) -> tuple[int, int]:
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
 
-class Loader(DataLoader[Sample]):
-    """A torch loader whose workers' `DataError` arrives as it was raised, not wrapped into a worker's traceback."""
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator serves, torch only annotates its own class
-        try:
-            yield from super().__iter__()
-        except DataError as error:
-            raise DataError(str(error).rsplit(f"{DataError.__name__}: ", maxsplit=1)[-1].strip()) from None
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples of one size.
-
-    Raises:
-        ConfigError: Images of different sizes.
-    """
-    sizes = sorted({tuple(sample["mask"].shape) for sample in samples})
-    if len(sizes) > 1:
-        listed = ", ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(
-            f"Images of sizes {listed} (height x width) cannot share a batch; set data.eval_batch_size=1."
-        )
-    return Batch(
-        image=torch.stack([sample["image"] for sample in samples]),
-        mask=torch.stack([sample["mask"] for sample in samples]),
-        name=[sample["name"] for sample in samples],
-    )
-
-
-def _one_thread(_: int) -> None:
-    """Keeps OpenCV in a worker from starting threads of its own (torch limits itself to one)."""
+def _one_thread(_: int = 0) -> None:
+    """Keeps OpenCV from starting threads: on images of this size they cost three times what they gain."""
     cv2.setNumThreads(0)

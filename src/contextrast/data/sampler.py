@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DistributedSampler
 
 
@@ -22,34 +23,63 @@ class SampleKey:
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """Yields a `SampleKey` a sample, in an order that is a function of (seed, epoch).
+    """One endless stream of `SampleKey`, a new order every epoch, shared out to the processes in turn.
 
-    It derives from torch's ``DistributedSampler`` because Lightning leaves those as they are under DDP and tells them
-    the epoch (``set_epoch``), also when a run is resumed.
+    Sample number n of the stream is a function of (seed, n) alone: it belongs to epoch ``n // len(dataset)``. Each pass
+    over the sampler yields one epoch's length, from `position` on. Whoever reads it moves `position`, so that nothing
+    is left out where an epoch does not divide into batches, and a resumed run goes on where it stopped.
+
+    It derives from torch's ``DistributedSampler`` because Lightning replaces every other kind of sampler under DDP.
+    ``set_epoch`` has no effect: Lightning's epoch count is not exact after a resume.
 
     Args:
         dataset: Anything with a length.
-        shuffle: Draw a new order every epoch; otherwise 0, 1, 2, ...
         seed: Seed of the order.
+        num_replicas: Number of processes that share the stream.
+        rank: This process among them.
+
+    Attributes:
+        position: Where the next pass starts in the stream, counted over all processes.
+    """
+
+    def __init__(self, dataset: Sized, *, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]  # len() is all it takes
+        self.position = 0
+        self._size = len(dataset)
+
+    def __len__(self) -> int:
+        return self._size // self.num_replicas
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        start = self.position + self.rank
+        order, order_epoch = self._order(start // self._size), start // self._size
+        for place in range(start, start + len(self) * self.num_replicas, self.num_replicas):
+            epoch, offset = divmod(place, self._size)
+            if epoch != order_epoch:
+                order, order_epoch = self._order(epoch), epoch
+            yield SampleKey(epoch, int(order[offset]))
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self._size)
+
+
+class EvalSampler(DistributedSampler[Any]):
+    """Every sample once, in order, shared out to the processes in turn.
+
+    Unlike torch's sampler it repeats none to give all processes the same number; a metric would count those twice.
+
+    Args:
+        dataset: Anything with a length.
         num_replicas: Number of processes that share the dataset.
         rank: This process among them.
     """
 
-    def __init__(self, dataset: Sized, *, shuffle: bool, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(
-            dataset,  # type: ignore[arg-type]  # torch's annotation asks for a Dataset, its code for a length
-            num_replicas=num_replicas,
-            rank=rank,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=shuffle,
-        )
-        self._length = len(dataset)
+    def __init__(self, dataset: Sized, *, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank)  # type: ignore[arg-type]  # len() is all it takes
+        self._places = range(rank, len(dataset), num_replicas)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = np.arange(self._length)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self._length)
-        order = np.resize(order, self.total_size)  # cuts when shuffled, otherwise fills up from the start
-        for index in order[self.rank : self.total_size : self.num_replicas]:
-            yield SampleKey(self.epoch, int(index))
+        return (SampleKey(0, index) for index in self._places)

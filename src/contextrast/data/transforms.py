@@ -2,7 +2,8 @@
 
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import albumentations as A
 import cv2
@@ -13,13 +14,16 @@ from contextrast.data.labels import IGNORE_INDEX
 from contextrast.data.sampler import SampleKey
 from contextrast.errors import ConfigError
 
+_NO_JITTER: Final = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "p": 1.0}
+_PADDING: Final = {"pad_if_needed": True, "pad_position": "random", "fill": 0, "p": 1.0}
+
 
 class TrainTransform:
     """Random scale, crop, horizontal flip and colour jitter, drawn from (seed, epoch, index) alone.
 
     What a sample looks like does therefore not depend on the number of workers, on the order of reading, on the
-    process that reads it, or on whether a run was resumed. Masks are scaled by nearest neighbour; where the crop reaches
-    over the scaled image, the image is padded with black and the mask with `IGNORE_INDEX`.
+    process that reads it, or on whether a run was resumed. Masks are scaled by nearest neighbour; where the crop
+    reaches over the scaled image, the image is padded with black and the mask with `IGNORE_INDEX`.
 
     Args:
         crop: Height and width of the result.
@@ -41,16 +45,28 @@ class TrainTransform:
         color_jitter: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        if len(crop) != 2 or min(crop) < 1:
-            raise ConfigError(
-                f"data.crop={list(crop)} is not a size: give height and width in pixels, both at least 1."
-            )
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-            raise ConfigError(
-                f"data.scale={list(scale)} is not a range: give the smallest and largest factor, both above 0."
-            )
+        height, width = _two_numbers("crop", crop)
+        low, high = _two_numbers("scale", scale)
+        if min(height, width) < 1:
+            raise ConfigError(f"data.crop={[height, width]} is not a size; height and width have to be at least 1.")
+        if not 0 < low <= high:
+            raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < smallest <= largest.")
         self.seed = seed
-        self._pipeline = _strictly(lambda: _pipeline(crop, scale, flip, color_jitter))
+        jitter = None if color_jitter is None else _NO_JITTER | dict(color_jitter)
+        steps = [
+            _step(
+                "scale",
+                A.RandomScale,
+                scale_limit=(low - 1, high - 1),  # albumentations adds the 1
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_NEAREST_EXACT,  # plain INTER_NEAREST shifts by up to half a pixel
+                p=1.0,
+            ),
+            _step("crop", A.RandomCrop, height=height, width=width, fill_mask=IGNORE_INDEX, **_PADDING),
+            _step("flip", A.HorizontalFlip, p=flip),
+            *([] if jitter is None else [_step("color_jitter", A.ColorJitter, **jitter)]),
+        ]
+        self._pipeline = A.Compose(steps)
 
     def __call__(self, image: Picture, mask: Picture, key: SampleKey) -> tuple[Picture, Picture]:
         """Augments an image ``[H, W, 3]`` and its mask ``[H, W]``; returns both at the size of the crop."""
@@ -63,35 +79,19 @@ class TrainTransform:
         return result["image"], result["mask"]
 
 
-def _pipeline(
-    crop: Sequence[int], scale: Sequence[float], flip: float, color_jitter: Mapping[str, float] | None
-) -> A.Compose:
-    steps = [
-        A.RandomScale(
-            scale_limit=(scale[0] - 1, scale[1] - 1),  # albumentations adds the 1
-            interpolation=cv2.INTER_LINEAR,
-            mask_interpolation=cv2.INTER_NEAREST_EXACT,  # plain INTER_NEAREST shifts by up to half a pixel
-            p=1,
-            strict=True,
-        ),
-        A.RandomCrop(
-            *crop, pad_if_needed=True, pad_position="random", fill=0, fill_mask=IGNORE_INDEX, p=1, strict=True
-        ),
-        A.HorizontalFlip(p=flip, strict=True),
-    ]
-    if color_jitter is not None:
-        unchanged = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "p": 1.0}
-        steps.append(A.ColorJitter(**{**unchanged, **color_jitter}, strict=True))
-    return A.Compose(steps, strict=True)
+def _two_numbers(key: str, value: Any) -> tuple[Any, Any]:
+    items = list(value) if isinstance(value, Iterable) else [value]
+    if len(items) != 2 or not all(isinstance(item, int | float) for item in items):
+        raise ConfigError(f"data.{key}={value} has to be two numbers: data.{key}=[FIRST,SECOND].")
+    return items[0], items[1]
 
 
-def _strictly(build: Callable[[], A.Compose]) -> A.Compose:
-    """Builds a pipeline; whatever albumentations only warns about is an error."""
+def _step(key: str, kind: Callable[..., A.BasicTransform], **arguments: Any) -> A.BasicTransform:
+    """Builds a step; what albumentations only warns about (unknown arguments, which it then leaves out) is an error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return build()
+            return kind(**arguments)
     except (UserWarning, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"The augmentation under data (scale, flip, color_jitter) cannot be built: {error}"
-        ) from error
+        reason = " ".join(str(error).split(" [type=")[0].split())  # without pydantic's address and input dump
+        raise ConfigError(f"data.{key} does not fit albumentations' {kind.__name__}: {reason}.") from error

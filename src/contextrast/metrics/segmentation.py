@@ -1,6 +1,6 @@
 """Mean IoU and its relatives from one confusion matrix over a whole split."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 class Scores(NamedTuple):
     """Scores of a split, as fractions in [0, 1]. N is the number of classes.
 
-    A class that occurs neither in the labels nor in the predictions is absent: its entries are NaN and no mean counts it.
+    A class that occurs neither in the labels nor in the predictions is absent: its entries are NaN, no mean counts it.
 
     Attributes:
         miou: mean of ``iou`` over the classes that are not absent; NaN where there is none. Scalar.
@@ -19,7 +19,7 @@ class Scores(NamedTuple):
         iou: TP / (TP + FP + FN) of each class, NaN where that divides by zero. [N]
         accuracy: TP / (TP + FN), the recall of each class, NaN where a class has no labelled pixel. [N]
         confusion: pixels of class ``row`` that were predicted as class ``column``. int64 [N, N]
-        missed: pixels of each class whose predicted id is no class at all; 0 where predictions came as logits. int64 [N]
+        missed: pixels of each class whose predicted id is no class; 0 where predictions came as logits. int64 [N]
     """
 
     miou: Tensor
@@ -59,7 +59,7 @@ def scores_from_counts(confusion: Tensor, missed: Tensor) -> Scores:
     )
 
 
-class SegmentationScores(MulticlassConfusionMatrix):
+class SegmentationScores(MulticlassConfusionMatrix):  # type: ignore[misc]  # mypy does not follow torchmetrics
     """Dataset-wide segmentation scores, counted on the device that holds the predictions.
 
     Counts of all images are summed before any division, as the benchmarks of CamVid, Cityscapes and ADE20K do.
@@ -121,10 +121,10 @@ class SegmentationScores(MulticlassConfusionMatrix):
         if preds.is_floating_point():
             expected = (target.shape[0], self.num_classes, *target.shape[1:])
             if preds.shape != expected:
-                msg = f"logits must have shape {expected} beside labels of shape {tuple(target.shape)}, got {tuple(preds.shape)}"
+                msg = f"logits beside labels {tuple(target.shape)} must have shape {expected}, got {tuple(preds.shape)}"
                 raise ValueError(msg)
             # max() runs along the class axis several times faster than argmax() on CPU tensors in NCHW layout.
-            return cast(Tensor, preds.max(dim=1).indices)
+            return preds.max(dim=1).indices
         if preds.shape != target.shape:
             msg = f"predicted ids must have the labels' shape {tuple(target.shape)}, got {tuple(preds.shape)}"
             raise ValueError(msg)

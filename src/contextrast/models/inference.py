@@ -1,1 +1,107 @@
-"""placeholder"""
+"""Class probabilities of whole images: over several scales with flips, and over sliding windows."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from contextrast.errors import ConfigError
+
+Predict = Callable[[Tensor], Tensor]
+"""What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode."""
+
+
+def multi_scale_probabilities(
+    predict: Predict, image: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False
+) -> Tensor:
+    """Average a network's softmax over image scales and, if asked, mirrored images.
+
+    Each scaled image is predicted on its own, its logits are brought back bilinearly to the image's size, and their
+    softmax enters the mean with the same weight: the multi-scale test of the segmentation literature.
+
+    Args:
+        predict: Maps images [B, 3, h, w] of any size to logits [B, N, h, w].
+        image: float [B, 3, H, W], normalised.
+        scales: Factors on height and width, each above 0.
+        flip: Whether every scale is also predicted mirrored left to right.
+
+    Returns:
+        float32 [B, N, H, W], non-negative, 1 in sum over the classes.
+
+    Raises:
+        ConfigError: If there is no scale, or one is not above 0.
+    """
+    if not scales or min(scales) <= 0:
+        raise ConfigError(f"Test scales must be numbers above 0, got {list(scales)}. Single scale is [1.0].")
+    height, width = image.shape[-2:]
+    total: Tensor | None = None
+    for scale in scales:
+        size = [max(1, math.floor(side * scale + 0.5)) for side in (height, width)]
+        scaled = _resize(image, size)
+        for mirrored in (False, True) if flip else (False,):
+            logits = predict(scaled.flip(-1)).flip(-1) if mirrored else predict(scaled)
+            probabilities = _resize(logits.float(), [height, width]).softmax(dim=1)
+            total = probabilities if total is None else total + probabilities
+    assert total is not None
+    return total / (len(scales) * (2 if flip else 1))
+
+
+def sliding_window_probabilities(
+    predict: Predict, image: Tensor, window: Sequence[int], overlap: float = 0.5, batch_size: int = 4
+) -> Tensor:
+    """Predict large images piece by piece, and average the softmax where pieces overlap.
+
+    Along each side as few windows as the overlap allows are spread evenly from edge to edge, so that none hangs over.
+    A side shorter than the window is taken whole.
+
+    Args:
+        predict: Maps images [B, 3, h, w] to logits [B, N, h, w].
+        image: float [B, 3, H, W], normalised.
+        window: Height and width of a window in pixels.
+        overlap: Smallest share of a window that its neighbour covers too, 0 <= overlap < 1.
+        batch_size: Windows predicted at once for each image of the batch.
+
+    Returns:
+        float32 [B, N, H, W], non-negative, 1 in sum over the classes.
+
+    Raises:
+        ConfigError: If window, overlap or batch size is out of range.
+    """
+    if len(window) != 2 or min(window) < 1 or not 0 <= overlap < 1 or batch_size < 1:
+        raise ConfigError(
+            "Sliding windows need a height and width of at least 1 pixel, an overlap from 0 to below 1 and a batch "
+            f"size of at least 1, got window={list(window)}, overlap={overlap}, batch_size={batch_size}."
+        )
+    batch, _, height, width = image.shape
+    h, w = min(window[0], height), min(window[1], width)
+    corners = [(y, x) for y in _starts(height, h, overlap) for x in _starts(width, w, overlap)]
+    total: Tensor | None = None
+    count = torch.zeros(height, width, device=image.device)
+    for first in range(0, len(corners), batch_size):
+        group = corners[first : first + batch_size]
+        pieces = torch.cat([image[..., y : y + h, x : x + w] for y, x in group])
+        probabilities = predict(pieces).float().softmax(dim=1)
+        for (y, x), piece in zip(group, torch.split(probabilities, batch), strict=True):
+            if total is None:
+                total = piece.new_zeros(batch, piece.shape[1], height, width)
+            total[..., y : y + h, x : x + w] += piece
+            count[y : y + h, x : x + w] += 1
+    assert total is not None
+    return total / count
+
+
+def _starts(side: int, window: int, overlap: float) -> list[int]:
+    """First pixels of evenly spread windows that cover a side, their steps at most (1 - overlap) windows long."""
+    if side <= window:
+        return [0]
+    step = max(1, math.floor(window * (1 - overlap)))
+    number = math.ceil((side - window) / step) + 1
+    return [(side - window) * index // (number - 1) for index in range(number)]
+
+
+def _resize(x: Tensor, size: list[int]) -> Tensor:
+    if list(x.shape[-2:]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,33 +1,27 @@
 """The network: any of smp's architectures over any of its encoders, with the encoder's stages within reach."""
 
-import difflib
-import inspect
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from contextrast.errors import ConfigError, WeightsError
+from contextrast.errors import ConfigError
+from contextrast.models.build import IMAGENET, build_network
+from contextrast.models.probing import forward_with_maps, probe
 from contextrast.models.weights import load_encoder_weights
-
-IMAGENET = "imagenet"
-_OWN = ("encoder_name", "in_channels", "classes", "aux_params", "activation")  # decided here, so no options
 
 
 class Segmenter(nn.Module):
     """A segmentation network that takes images of any size and shows its encoder's stages to a loss.
 
-    ``network`` is the plain smp model: its state dict loads into stock smp, and nothing of the training method is in it.
-    Stages are numbered as smp numbers an encoder's feature maps: 0 is the image, 1 has stride 2, 2 stride 4, 3 stride 8,
-    4 stride 16 and 5 stride 32 (fewer in a dilated encoder). ViT encoders (DPT), whose maps all have the patch's stride,
-    count from 1 as well.
+    ``network`` is the plain smp model: its state dict loads into stock smp, and nothing of the training method is in
+    it. Stages are numbered as smp numbers an encoder's feature maps: 0 is the image, 1 has stride 2, 2 stride 4,
+    3 stride 8, 4 stride 16 and 5 stride 32 (less in a dilated encoder). ViT encoders (DPT), whose maps all have the
+    patch's stride, count from 1 as well. Parameters that a segmentation network does not use, such as the encoder's
+    last layers before its classifier, stay in the state dict and do not require gradients.
 
     Args:
         num_classes: Number of classes N.
@@ -35,14 +29,15 @@ class Segmenter(nn.Module):
         std: Standard deviation of each channel in units of 0..1.
         architecture: Name of one of smp's architectures, in any case.
         encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME.
-        encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's hub),
-            None (random), or the path of a local weight file. Only ``imagenet`` reaches for the network.
+        encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's
+            hub), None (random), or the path of a local weight file. Only ``imagenet`` needs a connection.
         stages: Numbers of the stages that :meth:`forward_features` returns.
         **architecture_options: Further arguments of the architecture's constructor (``decoder_pyramid_channels=256``).
 
     Attributes:
         network: The smp model, which is what gets deployed.
         stride: Image sides that :meth:`forward_features` takes are multiples of it.
+        smallest_side: Shortest image side in pixels that the network takes; shorter ones are padded to it.
         stage_channels: Channels of each returned stage.
         stage_strides: Stride of each returned stage in pixels.
         single_pixel_norms: Names of batch norms that see one value a channel and image, because a global pooling
@@ -70,12 +65,16 @@ class Segmenter(nn.Module):
         self.stages = tuple(stages)
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
-        self.network = _build(architecture, encoder, encoder_weights, num_classes, architecture_options)
+        self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
         if encoder_weights not in (None, IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
-        self.stride = int(self.network.encoder.output_stride)
-        sizes, self.single_pixel_norms = self._probe(f"{architecture} over {encoder}")
-        self.stage_channels, self.stage_strides = _pick(self.stages, sizes, encoder)
+        facts = probe(self.network, f"{architecture} over {encoder}")
+        self.stride = facts.stride
+        self.smallest_side = facts.smallest_side
+        self.single_pixel_norms = facts.single_pixel_norms
+        for parameter in facts.unused:  # without a gradient they would stop distributed training
+            self.network.get_parameter(parameter).requires_grad_(False)
+        self.stage_channels, self.stage_strides = _pick(self.stages, facts.maps, encoder)
 
     mean: Tensor
     std: Tensor
@@ -97,14 +96,34 @@ class Segmenter(nn.Module):
         return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """What a size lacks to multiples of :attr:`stride`, as `F.pad` takes it: (left, right, top, bottom) in pixels."""
-        return (0, -width % self.stride, 0, -height % self.stride)
+        """What a size lacks to a multiple of :attr:`stride` (and to :attr:`smallest_side`).
+
+        Args:
+            height: Image height in pixels.
+            width: Image width in pixels.
+
+        Returns:
+            Pixels to add as `F.pad` takes them: (left, right, top, bottom); left and top are 0.
+        """
+        right, bottom = (max(side + -side % self.stride, self.smallest_side) - side for side in (width, height))
+        return (0, right, 0, bottom)
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Pad images by :meth:`padding`, in training as in :meth:`forward`.
+
+        The border is repeated: a band of a constant would be an edge that no photograph has.
+
+        Args:
+            image: float [B, 3, H, W].
+
+        Returns:
+            float [B, 3, H', W'] with sides that the network takes; the image itself where nothing is lacking.
+        """
+        padding = self.padding(*image.shape[-2:])
+        return F.pad(image, padding, mode="replicate") if any(padding) else image
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment normalised images of any size.
-
-        Sizes that the stride does not divide are padded on the right and at the bottom, and the logits are cropped. The
-        border is repeated: a band of a constant would be an edge that no training image has.
+        """Segment normalised images of any size: padded on the right and at the bottom, and the logits cropped.
 
         Args:
             image: float [B, 3, H, W], normalised.
@@ -113,17 +132,14 @@ class Segmenter(nn.Module):
             Logits [B, N, H, W].
         """
         height, width = image.shape[-2:]
-        padding = self.padding(height, width)
-        if not any(padding):
-            return cast(Tensor, self.network(image))
-        logits = cast(Tensor, self.network(F.pad(image, padding, mode="replicate")))
+        logits = cast(Tensor, self.network(self.pad(image)))
         return logits[..., :height, :width]
 
     def forward_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits and the encoder's stages in one pass, for training.
 
         Args:
-            image: float [B, 3, H, W], normalised; H and W multiples of :attr:`stride`, so that stage grids align with it.
+            image: float [B, 3, H, W], normalised; :attr:`stride` divides H and W, so that stage grids align with it.
 
         Returns:
             Logits [B, N, H, W], and one feature map [B, C_i, H/s_i, W/s_i] for each of :attr:`stages`.
@@ -132,12 +148,13 @@ class Segmenter(nn.Module):
             ConfigError: If the stride does not divide the size.
         """
         height, width = image.shape[-2:]
-        if any(self.padding(height, width)):
+        _, right, _, bottom = self.padding(height, width)
+        if right or bottom:
             raise ConfigError(
                 f"Images of {height}x{width} (height x width) cannot be trained on: stage grids need multiples of "
-                f"{self.stride}. Pad image and mask to {height + -height % self.stride}x{width + -width % self.stride}."
+                f"{self.stride}. Pad image and mask to {height + bottom}x{width + right}."
             )
-        logits, maps = _run(self.network, image)
+        logits, maps = forward_with_maps(self.network, image)
         return logits, [maps[stage] for stage in self.stages]
 
     def check_batch_size(self, batch_size: int, crop_size: Sequence[int] | None = None) -> None:
@@ -157,123 +174,27 @@ class Segmenter(nn.Module):
             reason = f"the crop of {crop_size[0]}x{crop_size[1]} is one pixel at stride {self.stride}"
         if reason:
             raise ConfigError(
-                f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one value "
-                "a channel. Set data.batch_size to 2 or more on each device."
+                f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
+                "value a channel. Set data.batch_size to 2 or more on each device."
             )
-
-    @torch.no_grad()
-    def _probe(self, what: str) -> tuple[list[tuple[int, int]], tuple[str, ...]]:
-        """Run a small blank image: (channels, stride) of every feature map, and norms over single pixels."""
-        side = 2 * self.stride
-        single: list[str] = []
-        hooks = [
-            module.register_forward_pre_hook(lambda _, x, name=name: single.append(name) if _is_single(x[0]) else None)
-            for name, module in self.network.named_modules()
-            if isinstance(module, _BatchNorm)
-        ]
-        training = self.network.training
-        self.network.eval()
-        try:
-            logits, maps = _run(self.network, torch.zeros(1, 3, side, side))
-        except (RuntimeError, ValueError, AssertionError) as error:
-            raise ConfigError(
-                f"{what} cannot take an image of {side}x{side}: {error}. Encoders made for one image size may need "
-                "model.dynamic_img_size=true."
-            ) from error
-        finally:
-            for hook in hooks:
-                hook.remove()
-            self.network.train(training)
-        if logits.shape[-1] != side:
-            raise ConfigError(
-                f"{what} answers {side}x{side} images with {logits.shape[-2]}x{logits.shape[-1]} logits. model.upsampling "
-                f"or model.encoder_depth is wrong by a factor of {side / logits.shape[-1]:g}."
-            )
-        return [(m.shape[1], side // m.shape[3]) for m in maps], tuple(single)
-
-
-def _run(network: nn.Module, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-    """smp's forward pass, with the feature maps [image, stage 1, stage 2, ...] kept."""
-    encoded = network.encoder(image)
-    if isinstance(encoded, tuple):  # ViT encoders: maps without the image, and prefix tokens
-        features, tokens = encoded
-        return network.segmentation_head(network.decoder(features, tokens)), [image, *features]
-    return network.segmentation_head(network.decoder(encoded)), encoded
-
-
-def _is_single(x: Tensor) -> bool:
-    return x.numel() == x.shape[0] * x.shape[1]
 
 
 def _per_channel(name: str, values: Sequence[float]) -> Tensor:
     if len(values) != 3 or (name == "std" and min(values) <= 0):
-        raise ConfigError(f"model.{name} needs three numbers (red, green, blue; std above 0) in units of 0..1, got {values}.")
+        raise ConfigError(
+            f"model.{name} needs three numbers (red, green, blue; std above 0) in units of 0..1, got {values}."
+        )
     return torch.tensor([float(value) for value in values]).view(1, 3, 1, 1)
 
 
-def _build(
-    architecture: str, encoder: str, weights: str | Path | None, num_classes: int, options: dict[str, Any]
-) -> nn.Module:
-    """The plain smp model; only `imagenet` lets smp fetch weights."""
-    classes = {cls.__name__.lower(): cls for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()}
-    names = [cls.__name__ for cls in classes.values()]
-    if architecture.lower() not in classes:
-        raise ConfigError(f"Unknown model.architecture={architecture}. {_near(architecture, names)}")
-    build = classes[architecture.lower()]
-    _check_options(options, inspect.signature(build.__init__).parameters, architecture, encoder)
-    try:
-        with warnings.catch_warnings():
-            # smp deprecates the names `timm-*`, which carry weights and settings of their own; the user chose one.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.filterwarnings("ignore", message="For 'tu-'", category=UserWarning)
-            model = build(
-                encoder_name=encoder,
-                encoder_weights=IMAGENET if weights == IMAGENET else None,
-                in_channels=3,
-                classes=num_classes,
-                **options,
-            )
-    except Exception as error:  # whatever smp, timm or the hub raise becomes one error that names the setting
-        raise _explain(error, architecture, encoder, weights) from error
-    return cast(nn.Module, model)
-
-
-def _check_options(options: Iterable[str], known: Iterable[str], architecture: str, encoder: str) -> None:
-    """Refuse misspelt options: smp hands what it does not know to the encoder, and most encoders drop it silently."""
-    if own := sorted(set(options) & set(_OWN)):
-        raise ConfigError(f"model.{own[0]} is no option: Segmenter sets it itself. Remove it.")
-    unknown = sorted(set(options) - set(known))
-    if unknown and not encoder.startswith("tu-"):  # timm's models take options of their own and refuse what they do not know
-        raise ConfigError(f"{architecture} has no option model.{unknown[0]}. {_near(unknown[0], set(known) - set(_OWN))}")
-
-
-def _explain(error: Exception, architecture: str, encoder: str, weights: str | Path | None) -> ConfigError | WeightsError:
-    known = [*smp.encoders.get_encoder_names(), *(f"tu-{name}" for name in timm.list_models())]
-    if encoder.partition(".")[0] not in known:
-        return ConfigError(f"Unknown model.encoder={encoder}. {_near(encoder, known)}")
-    if weights == IMAGENET:
-        return WeightsError(
-            f"The hub's weights for {encoder} could not be had: {error}. Without a connection set model.encoder_weights to "
-            "lite0, null or a local file."
-        )
-    return ConfigError(f"{architecture} over {encoder} cannot be built: {error}. Change the model.* setting it names.")
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest names, letter case aside."""
-    by_lower = {entry.lower(): entry for entry in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.5) or sorted(by_lower)[:20]
-    return f"Near matches: {', '.join(by_lower[entry] for entry in near)}."
-
-
 def _pick(
-    stages: Sequence[int], sizes: list[tuple[int, int]], encoder: str
+    stages: Sequence[int], sizes: Sequence[tuple[int, int]], encoder: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Channels and strides of the stages asked for."""
     available = {number: size for number, size in enumerate(sizes) if number > 0 and size[0] > 0}
     if wrong := [stage for stage in stages if stage not in available]:
         listed = ", ".join(f"{n} ({channels} channels, stride {s})" for n, (channels, s) in available.items())
         raise ConfigError(
-            f"model.stages={list(stages)}: {encoder} has no stage {', '.join(map(str, wrong))}. Its stages are: {listed}."
+            f"model.stages={list(stages)}: {encoder} has no stage {', '.join(map(str, wrong))}. It has: {listed}."
         )
     return tuple(available[stage][0] for stage in stages), tuple(available[stage][1] for stage in stages)

@@ -1,4 +1,4 @@
-"""Random draws that are the same on every machine: raw words of a counter-based generator, nothing derived by libraries."""
+"""Random draws that are the same on every machine: raw words of a counter-based generator, no library's distribution."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain

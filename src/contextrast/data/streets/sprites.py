@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from contextrast.data.streets import fields
 from contextrast.data.streets.canvas import SEE_THROUGH
 from contextrast.data.streets.chance import Chance
 
@@ -63,13 +64,13 @@ def cyclists() -> tuple[Sprite, ...]:
 
 
 @lru_cache(maxsize=1)
-def cars() -> tuple[tuple[float, Sprite], ...]:
-    """Pairs of (share of the width that the side takes, sprite). The end fills the left part, the side the right.
+def cars() -> tuple[tuple[tuple[float, Sprite], ...], ...]:
+    """Models of cars, each as pairs of (share of the width that the side takes, sprite), the side on the right.
 
     Cells: 1 body, 2 side of the body, 3 window, 4 side window, 5 tyre, 6 lamp, 7 plate, 8 shadow gap, 9 roof.
     """
     sides = (0.0, 0.15, 0.3, 0.45, 0.6)
-    return tuple((side, _car(Chance(13, number), side)) for number in range(6) for side in sides)
+    return tuple(tuple((side, _car(Chance(13, number), side)) for side in sides) for number in range(8))
 
 
 @lru_cache(maxsize=1)
@@ -81,8 +82,8 @@ def crowns() -> tuple[Sprite, ...]:
 
 @lru_cache(maxsize=1)
 def signs() -> tuple[Sprite, ...]:
-    """Traffic signs in square boxes. Cells: 1 border, 2 face, 3 symbol."""
-    return tuple(_sign(Chance(16, number)) for number in range(16))
+    """Traffic signs in square boxes, round, triangular, square. Cells: 1 border, 2 face, 3 symbol."""
+    return tuple(_sign(Chance(16, number), number % 3) for number in range(18))
 
 
 @lru_cache(maxsize=1)
@@ -115,7 +116,9 @@ def _pedestrian(chance: Chance) -> Sprite:
         stencil.bar(4, (middle + side * 0.07, hip), knee, 0.17)
         stencil.bar(4, knee, foot, 0.13)
         stencil.bar(5, foot, (foot[0] + 0.09, 0.05), 0.1)
-    stencil.polygon(3, (middle - broad, shoulder), (middle + broad, shoulder), (middle + 0.2, coat), (middle - 0.2, coat))
+    stencil.polygon(
+        3, (middle - broad, shoulder), (middle + broad, shoulder), (middle + 0.2, coat), (middle - 0.2, coat)
+    )
     swing = chance.uniform(0.0, 0.16)
     for side in (-1, 1):
         elbow = (middle + side * (broad + swing * 0.6), 1.12)
@@ -178,7 +181,13 @@ def _car(chance: Chance, side: float) -> Sprite:
         for share in (0.2, 0.82):
             stencil.ellipse(5, end + strip * share, 0.3 + lift * share, 0.1 * strip + 0.03, 0.31)
     stencil.polygon(1, (0, 0.24), (end, 0.24), (end, belt), (end - slope, high), (slope, high), (0, belt))
-    stencil.polygon(3, (0.12, belt + 0.04), (end - 0.12, belt + 0.04), (end - slope - 0.08, high - 0.12), (slope + 0.08, high - 0.12))
+    stencil.polygon(
+        3,
+        (0.12, belt + 0.04),
+        (end - 0.12, belt + 0.04),
+        (end - slope - 0.08, high - 0.12),
+        (slope + 0.08, high - 0.12),
+    )
     stencil.polygon(9, (slope, high), (end - slope, high), (end - slope, high - 0.06), (slope, high - 0.06))
     for x in (0.04, end - 0.3):
         stencil.polygon(5, (x, 0), (x + 0.24, 0), (x + 0.24, 0.3), (x, 0.3))
@@ -189,12 +198,12 @@ def _car(chance: Chance, side: float) -> Sprite:
 
 def _crown(chance: Chance) -> Sprite:
     stencil = Stencil(2, 2, 48)
-    rough = chance.bytes(12, 12).repeat(8, 0).repeat(8, 1) / 255.0
-    fine = chance.bytes(24, 24).repeat(4, 0).repeat(4, 1) / 255.0
-    dust = chance.bytes(96, 96) / 255.0
+    rough = fields.window(fields.clouds(), 96, 96, chance) / 255
+    fine = fields.window(fields.blotches(), 96, 96, chance) / 255
+    dust = chance.bytes(96, 96) / 255
     narrow = chance.uniform(1.0, 1.5)
     reach = ((stencil.x - 1) * narrow) ** 2 + (stencil.y - 1) ** 2
-    inside = reach + rough * 0.35 + fine * 0.3 < chance.uniform(0.85, 1.1)
+    inside = reach + rough * 0.5 + fine * 0.5 + dust * 0.15 < chance.uniform(0.95, 1.25)
     light = rough * 1.5 + fine * 1.5 + dust * 1.5 + (stencil.y - stencil.x * 0.3) * 0.9
     stencil.cells[inside] = light.clip(1, 6).astype(np.uint8)[inside]
     gap = chance.uniform(0.02, 0.16)
@@ -205,7 +214,7 @@ def _crown(chance: Chance) -> Sprite:
 def _bare_crown(chance: Chance) -> Sprite:
     """Branches before the sky: the gaps belong to the tree all the same."""
     stencil = Stencil(2, 2, 48)
-    stencil.ellipse(SEE_THROUGH, 1, 1.05, chance.uniform(0.55, 0.8), chance.uniform(0.75, 0.9))
+    stencil.ellipse(SEE_THROUGH, 1, 1.05, chance.uniform(0.45, 0.65), chance.uniform(0.6, 0.8))
     tips = [(1.0, 0.0, 1.0, 0.7, 0.12)]
     for _ in range(5):
         grown = []
@@ -218,13 +227,12 @@ def _bare_crown(chance: Chance) -> Sprite:
     return stencil.cells
 
 
-def _sign(chance: Chance) -> Sprite:
+def _sign(chance: Chance, corners: int) -> Sprite:
     stencil = Stencil(1, 1, 24)
-    shape = chance.integer(0, 3)
-    if shape == 0:
+    if corners == 0:
         stencil.ellipse(1, 0.5, 0.5, 0.5, 0.5)
         stencil.ellipse(2, 0.5, 0.5, 0.36, 0.36)
-    elif shape == 1:
+    elif corners == 1:
         stencil.polygon(1, (0, 0.04), (1, 0.04), (0.5, 0.96))
         stencil.polygon(2, (0.2, 0.16), (0.8, 0.16), (0.5, 0.7))
     else:

@@ -1,0 +1,21 @@
+"""What happens around steps: anchors, checkpoints, pictures, tables, the run's files and the terminal."""
+
+from contextrast.callbacks.anchors import AnchorUpdate
+from contextrast.callbacks.checkpoints import LastCheckpoint
+from contextrast.callbacks.learning_rates import LearningRates
+from contextrast.callbacks.pictures import PredictionPictures
+from contextrast.callbacks.progress import StepsProgressBar
+from contextrast.callbacks.run_files import RunFiles
+from contextrast.callbacks.summary import ParameterSummary
+from contextrast.callbacks.tables import MetricTables
+
+__all__ = [
+    "AnchorUpdate",
+    "LastCheckpoint",
+    "LearningRates",
+    "MetricTables",
+    "ParameterSummary",
+    "PredictionPictures",
+    "RunFiles",
+    "StepsProgressBar",
+]

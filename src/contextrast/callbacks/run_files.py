@@ -1,0 +1,76 @@
+"""The run folder's JSON files: where a run took place, and what it reached."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import lightning.pytorch as pl
+from typing_extensions import override
+
+from contextrast.reporting.run_files import environment, write_json
+from contextrast.reporting.tables import scores_to_dict
+
+if TYPE_CHECKING:
+    from contextrast.module import SegmentationModule
+
+
+class RunFiles(pl.Callback):
+    """Writes ``environment.json`` before a run and ``metrics.json`` after it.
+
+    ``metrics.json`` holds the scores of the last validation with per-class values and confusion matrix, the step they
+    belong to, the best mIoU of all validations, and the seconds of training. It appears when the run is complete, and
+    not when it stops with an error.
+
+    Args:
+        directory: The run folder.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._last: dict[str, Any] | None = None
+        self._best: dict[str, Any] | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write ``environment.json``."""
+        if trainer.is_global_zero and stage == "fit":
+            write_json(self.directory / "environment.json", environment())
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._seconds = round(time.monotonic() - self._began, 2)
+
+    @override
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the scores, before the module starts to count anew."""
+        if trainer.sanity_checking:
+            return
+        module = cast("SegmentationModule", pl_module)
+        self._last = {"step": trainer.global_step, **scores_to_dict(module.scores.compute(), module.labels.classes)}
+        reached = {key: self._last[key] for key in ("step", "miou")}
+        if self._best is None or (reached["miou"] or 0.0) > (self._best["miou"] or 0.0):
+            self._best = reached
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write ``metrics.json`` if this validation is not a part of training."""
+        if trainer.state.fn == "validate":
+            self._write(trainer)
+
+    @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write ``metrics.json``."""
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero and self._last is not None:
+            content = {"split": "val", "train_seconds": self._seconds, "best": self._best, **self._last}
+            write_json(self.directory / "metrics.json", content)

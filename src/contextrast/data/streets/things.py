@@ -1,0 +1,274 @@
+"""What stands in a street: poles, signs, trees, cars, people, cyclists, and things that have no class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from contextrast.data.streets import sprites
+from contextrast.data.streets.backdrop import Street
+from contextrast.data.streets.canvas import (
+    BICYCLIST,
+    CAR,
+    PEDESTRIAN,
+    POLE,
+    ROAD,
+    SIGN,
+    TREE,
+    VOID,
+    Camera,
+    Color,
+    Pixels,
+    mix,
+    pack,
+    pack_palette,
+    paste,
+    scale,
+)
+from contextrast.data.streets.chance import Chance
+from contextrast.data.streets.surfaces import LEAVES
+from contextrast.data.streets.walls import fence_panels
+
+_CLOTHES: tuple[Color, ...] = (
+    (36, 38, 46),
+    (52, 54, 62),
+    (58, 62, 88),
+    (92, 84, 74),
+    (120, 118, 116),
+    (150, 44, 44),
+    (64, 84, 62),
+    (180, 176, 168),
+)
+_SKIN: tuple[Color, ...] = ((206, 162, 136), (170, 122, 92), (106, 76, 60))
+_PAINTS: tuple[Color, ...] = (
+    (38, 40, 44),
+    (70, 74, 80),
+    (112, 114, 116),
+    (162, 164, 166),
+    (206, 206, 204),
+    (124, 34, 36),
+    (42, 62, 112),
+    (46, 76, 62),
+    (110, 96, 78),
+)
+_METALS: tuple[Color, ...] = ((58, 62, 60), (92, 94, 94), (138, 140, 140), (46, 52, 46), (112, 98, 82))
+_SIGN_FACES: tuple[tuple[Color, Color, Color], ...] = (
+    ((186, 36, 36), (220, 218, 212), (36, 36, 36)),
+    ((184, 38, 40), (226, 226, 220), (176, 40, 40)),
+    ((206, 206, 204), (38, 70, 152), (216, 216, 214)),
+    ((40, 74, 150), (44, 80, 160), (220, 220, 218)),
+    ((60, 60, 60), (214, 176, 48), (50, 50, 50)),
+    ((206, 206, 204), (44, 104, 72), (214, 214, 210)),
+    ((120, 122, 122), (152, 152, 150), (128, 128, 128)),  # the back of a sign, as grey as its pole
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a thing needs to know to be drawn.
+
+    Attributes:
+        canvas: Changed in place.
+        camera: Where the scene is seen from.
+        street: The layout.
+        chance: The scene's stream of draws.
+    """
+
+    canvas: Pixels
+    camera: Camera
+    street: Street
+    chance: Chance
+
+    def box(
+        self, x: float, z: float, width: float, height: float, base: float = 0.0
+    ) -> tuple[float, float, float, float]:
+        """Image box of an upright thing: its middle ``x``, width, height and base above the ground in metres."""
+        unit = self.camera.focal / z
+        left = self.camera.column(x, z) - width * unit / 2
+        return left, self.camera.row(base + height, z), width * unit, height * unit
+
+    def tint(self, color: Color, z: float, gain: float = 1.0) -> Color:
+        """A thing's colour at a distance: brightened by ``gain``, then faded into the haze."""
+        return mix(scale(color, gain), self.street.haze, z / (z + 220))
+
+    def fill(self, box: tuple[float, float, float, float], color: Color, label: int) -> None:
+        """Fills a box; it keeps at least one pixel's width and height."""
+        left, top = round(box[0]), round(box[1])
+        right, bottom = max(round(box[0] + box[2]), left + 1), max(round(box[1] + box[3]), top + 1)
+        self.canvas[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = pack(color, label)
+
+    def pavement(self, margin: float = 0.3) -> float:
+        """Draws a place across on one of the pavements, metres."""
+        side = 0 if self.chance.happens(0.5) else 1
+        kerb, front = self.street.kerbs[side], self.street.fronts[side]
+        outward = -1 if side == 0 else 1
+        return self.chance.uniform(kerb + outward * margin, front - outward * margin)
+
+    def kerbside(self, offset: float = 0.35) -> float:
+        """Draws a place just beyond one of the kerbs, metres."""
+        left, right = self.street.kerbs
+        return left - offset if self.chance.happens(0.5) else right + offset
+
+
+def draw_things(place: Place) -> None:
+    """Draws a scene's things from far to near, so that near ones hide far ones."""
+    chance = place.chance
+    kinds: tuple[tuple[Callable[[Place, float], None], int, int, float, float], ...] = (
+        # what, least and most number, nearest and farthest distance in metres
+        (_tree, 0, 7, 6, 60),
+        (_lamp_post, 1, 4, 6, 60),
+        (_sign_post, 0, 4, 5, 36),
+        (_traffic_light, 0, 2, 5, 30),
+        (_parked_car, 0, 5, 6, 60),
+        (_moving_car, 0, 2, 7, 60),
+        (_pedestrian, 1, 5, 7, 50),
+        (_cyclist, 0, 2, 7, 40),
+        (_clutter, 0, 2, 5, 30),
+    )
+    queue: list[tuple[float, Callable[[], None]]] = []
+    for draw, least, most, near, far in kinds:
+        for _ in range(chance.integer(least, most)):
+            z = 1 / chance.uniform(1 / far, 1 / near)  # as many per pixel of the image at every distance
+            queue.append((z, partial(draw, place, z)))
+    for _ in range(chance.pick((0, 1, 1, 2))):
+        queue.extend(fence_panels(place.canvas, place.camera, chance, place.street))
+    if chance.happens(0.4):
+        queue.extend(_bollards(place))
+    queue.sort(key=lambda entry: -entry[0])
+    for _, draw_one in queue:
+        draw_one()
+
+
+def _tree(place: Place, z: float) -> None:
+    chance = place.chance
+    x = place.kerbside(chance.uniform(0.5, 1.2)) if chance.happens(0.6) else chance.sign() * chance.uniform(7, 14)
+    trunk, wide, high = chance.uniform(1.8, 3.2), chance.uniform(2.6, 6.5), chance.uniform(3.0, 7.0)
+    bark = place.tint(chance.pick(((74, 62, 50), (98, 88, 74), (60, 56, 50))), z)
+    place.fill(place.box(x, z, chance.uniform(0.18, 0.4), trunk + 0.4), bark, TREE)
+    leaf, gain = chance.pick(LEAVES), chance.uniform(0.75, 1.2)
+    shades = [place.tint(leaf, z, gain * (0.55 + 0.15 * level)) for level in range(6)]
+    palette = pack_palette([*shades, bark], TREE)
+    paste(place.canvas, chance.pick(sprites.crowns()), palette, place.box(x, z, wide, high, trunk), chance.happens(0.5))
+
+
+def _lamp_post(place: Place, z: float) -> None:
+    chance = place.chance
+    x, high = place.kerbside(), chance.uniform(4.5, 8.5)
+    metal = place.tint(chance.pick(_METALS), z)
+    place.fill(place.box(x, z, chance.uniform(0.09, 0.17), high), metal, POLE)
+    if chance.happens(0.6):  # the arm, over the road
+        reach = chance.uniform(0.8, 1.8)
+        inward = reach / 2 if x < 0 else -reach / 2
+        place.fill(place.box(x + inward, z, reach, 0.1, high), metal, POLE)
+        place.fill(place.box(x + 2 * inward, z, 0.5, 0.16, high), place.tint((170, 170, 164), z), POLE)
+
+
+def _sign_post(place: Place, z: float) -> None:
+    chance = place.chance
+    x, high = place.kerbside(chance.uniform(0.2, 0.9)), chance.uniform(2.0, 2.8)
+    place.fill(place.box(x, z, chance.uniform(0.07, 0.12), high), place.tint(chance.pick(_METALS), z), POLE)
+    gain = chance.uniform(0.6, 1.1)
+    palette = pack_palette([place.tint(color, z, gain) for color in chance.pick(_SIGN_FACES)], SIGN)
+    if chance.happens(0.25):  # a board with directions
+        box = place.box(x, z, chance.uniform(1.0, 2.0), chance.uniform(0.7, 1.3), high)
+        paste(place.canvas, sprites.signs()[2], palette, box)
+        return
+    for number in range(chance.integer(1, 2)):
+        size = chance.uniform(0.6, 0.9)
+        paste(place.canvas, chance.pick(sprites.signs()), palette, place.box(x, z, size, size, high - 0.8 * number))
+
+
+def _traffic_light(place: Place, z: float) -> None:
+    chance = place.chance
+    x, high = place.kerbside(0.4), chance.uniform(2.1, 2.6)
+    place.fill(place.box(x, z, 0.12, high), place.tint((60, 62, 62), z), POLE)
+    lamps = (
+        [(190, 60, 50), (60, 52, 40), (48, 60, 52)]
+        if chance.happens(0.5)
+        else [(64, 46, 44), (60, 52, 40), (80, 210, 130)]
+    )
+    palette = pack_palette([place.tint(color, z) for color in ((36, 38, 38), *lamps)], SIGN)
+    paste(place.canvas, sprites.traffic_light(), palette, place.box(x, z, 0.4, 1.1, high))
+
+
+def _car(place: Place, x: float, z: float) -> None:
+    """A car whose near end is at ``z``: which side of it shows, and how much, follows from where it stands."""
+    chance = place.chance
+    share = max(abs(x) - 0.88, 0.0) * 4.2 / (z + 4.2)  # of the end's width, 1.75 m
+    wanted = share / (1.75 + share)
+    side, sprite = min(chance.pick(sprites.cars()), key=lambda option: abs(option[0] - wanted))
+    width, height = 1.75 / (1 - side), sprite.shape[0] / 40
+    paint, gain = chance.pick(_PAINTS), chance.uniform(0.8, 1.15)
+    body, flank = place.tint(paint, z, gain), place.tint(paint, z, gain * chance.uniform(0.7, 1.1))
+    glass = place.tint((44, 50, 56), z, chance.uniform(0.7, 2.0))
+    lamp = place.tint((170, 36, 34) if x < 0.5 else (206, 204, 196), z)
+    plate, tyre = place.tint((196, 184, 120), z), place.tint((32, 32, 34), z)
+    palette = pack_palette([body, flank, glass, glass, tyre, lamp, plate, tyre, scale(body, 1.2)], CAR)
+    left, top, wide, high = place.box(x, z, 1.75, height)
+    full = wide * width / 1.75
+    ground = pack_palette([scale(place.street.asphalt, 0.45)], ROAD)
+    if x > 0:  # the visible side faces the camera's line: it is on the left then
+        left -= full - wide
+    paste(place.canvas, sprites.shadow(), ground, (left - 0.04 * full, top + 0.9 * high, 1.08 * full, 0.16 * high))
+    paste(place.canvas, sprite, palette, (left, top, full, high), flip=x > 0)
+
+
+def _parked_car(place: Place, z: float) -> None:
+    left, right = place.street.kerbs
+    _car(place, left + 0.95 if place.chance.happens(0.4) else right - 0.95, z)
+
+
+def _moving_car(place: Place, z: float) -> None:
+    left, right = place.street.kerbs
+    middle = (left + right) / 2
+    _car(place, place.chance.uniform(-0.4, 0.4) if place.chance.happens(0.5) else max(middle + 1.4, 1.6), z)
+
+
+def _pedestrian(place: Place, z: float) -> None:
+    chance = place.chance
+    x = place.pavement() if chance.happens(0.85) else chance.uniform(*place.street.kerbs)
+    for _ in range(chance.pick((1, 1, 1, 2))):
+        high = chance.uniform(1.5, 1.9)
+        hair = chance.pick(((44, 36, 30), (84, 62, 42), (130, 124, 118), (60, 62, 80)))
+        coat, legs, bag = (chance.pick(_CLOTHES) for _ in range(3))
+        parts = (chance.pick(_SKIN), hair, coat, legs, (42, 38, 36), bag)
+        palette = pack_palette([place.tint(color, z, 1.0) for color in parts], PEDESTRIAN)
+        sprite = chance.pick(sprites.pedestrians())
+        paste(place.canvas, sprite, palette, place.box(x, z, high / 2, high), chance.happens(0.5))
+        x += chance.sign() * 0.7
+
+
+def _cyclist(place: Place, z: float) -> None:
+    chance = place.chance
+    left, right = place.street.kerbs
+    x = chance.pick((left + 0.7, right - 0.7, chance.uniform(left, right)))
+    coat = chance.pick((*_CLOTHES, (206, 214, 60)))
+    parts = (
+        chance.pick(_SKIN),
+        chance.pick(_CLOTHES),
+        coat,
+        chance.pick(_CLOTHES),
+        (42, 38, 36),
+        (34, 34, 36),
+        chance.pick(_PAINTS),
+    )
+    palette = pack_palette([place.tint(color, z) for color in parts], BICYCLIST)
+    paste(place.canvas, chance.pick(sprites.cyclists()), palette, place.box(x, z, 1.75, 1.75), chance.happens(0.5))
+
+
+def _bollards(place: Place) -> list[tuple[float, Callable[[], None]]]:
+    """Draws a row of posts along a kerb, each as a pair of its distance and what paints it."""
+    chance = place.chance
+    x, start, metal = place.kerbside(0.25), chance.uniform(4, 16), chance.pick(_METALS)
+    posts: list[tuple[float, Callable[[], None]]] = []
+    for number in range(chance.integer(2, 5)):
+        z = start + 1.6 * number
+        posts.append((z, partial(place.fill, place.box(x, z, 0.13, 1.0), place.tint(metal, z), POLE)))
+    return posts
+
+
+def _clutter(place: Place, z: float) -> None:
+    """Bins and boxes: no class of the table."""
+    chance = place.chance
+    color = chance.pick(((46, 60, 52), (60, 62, 70), (150, 44, 40), (120, 116, 108)))
+    box = place.box(place.pavement(), z, chance.uniform(0.5, 0.9), chance.uniform(0.8, 1.3))
+    place.fill(box, place.tint(color, z), VOID)

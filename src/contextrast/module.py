@@ -1,0 +1,151 @@
+"""The Lightning module: forward, step, optimiser. The method lives in ``contrast``, measures in ``metrics``."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from contextrast.contrast import LossTerms
+from contextrast.data.datamodule import Batch
+from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.errors import NonFiniteLossError
+from contextrast.metrics import SegmentationScores
+from contextrast.models import Segmenter
+from contextrast.models.inference import multi_scale_probabilities
+from contextrast.optimization import parameter_groups
+
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+class SegmentationModule(pl.LightningModule):
+    """Trains a network with a loss on encoder stages and measures it.
+
+    Args:
+        network: The network; it alone is evaluated and deployed.
+        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only.
+        labels: Classes of the data.
+        optimizer: Makes the optimiser from parameter groups; a partial with ``lr`` and ``weight_decay``.
+        scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
+        encoder_lr_ratio: Learning rate of the encoder relative to the rest.
+        loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
+        config: What the run was composed of, as plain containers; saved with every checkpoint.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        loss: nn.Module,
+        labels: LabelTable,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        encoder_lr_ratio: float = 1.0,
+        loss_lr_ratio: float = 1.0,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.labels = labels
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.encoder_lr_ratio = encoder_lr_ratio
+        self.loss_lr_ratio = loss_lr_ratio
+        self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
+        self.test_scales: Sequence[float] = (1.0,)
+        self.test_flip = False
+        self.save_hyperparameters(dict(config or {}))
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Logits ``[B, N, H, W]`` of uint8 images ``[B, 3, H, W]`` of any size."""
+        logits: Tensor = self.network(self.network.normalize(image))
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One forward pass and its loss.
+
+        Raises:
+            NonFiniteLossError: Before the optimiser step, if the loss is infinite or not a number.
+        """
+        image, target = self.network.normalize(batch["image"]), batch["mask"]
+        padding = self.network.padding(*image.shape[-2:])
+        if any(padding):  # together, so that stage grids stay aligned with the labels
+            image, target = F.pad(image, padding), F.pad(target, padding, value=IGNORE_INDEX)
+        logits, features = self.network.forward_features(image)
+        terms: LossTerms = self.loss(logits, target, features)
+        if not torch.isfinite(terms.total):
+            raise NonFiniteLossError(self._describe(terms, batch["name"]))
+        self._log_terms(terms, len(target))
+        return terms.total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the batch's pixels, single scale."""
+        self.scores.update(self.predict(batch["image"]), batch["mask"])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the batch's pixels at ``test_scales``, with ``test_flip``."""
+        image = self.network.normalize(batch["image"])
+        probabilities = multi_scale_probabilities(self.network, image, self.test_scales, self.test_flip)
+        self.scores.update(probabilities, batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the split's scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the split's scores."""
+        self._log_scores("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Groups for encoder, decoder and heads; the schedule moves once a step."""
+        assert self.optimizer_factory is not None, "a module without optimizer can only be evaluated"
+        defaults = getattr(self.optimizer_factory, "keywords", {})
+        parts: dict[str, tuple[list[nn.Module], float]] = {
+            "encoder": ([self.network.encoder], self.encoder_lr_ratio),
+            "decoder": ([self.network], 1.0),
+            "heads": ([self.loss], self.loss_lr_ratio),
+        }
+        groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
+        optimizer = self.optimizer_factory(groups)
+        if self.scheduler_factory is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler_factory(optimizer), "interval": "step"},
+        }
+
+    def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
+        self.log("train/loss", terms.total, prog_bar=True, batch_size=batch_size)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps:
+            return  # the loggers would drop what follows
+        self.log_dict({f"train/{name}": value for name, value in terms.terms.items()}, batch_size=batch_size)
+        stages = [f"stage{number}" for number in self.network.stages]
+        for name, values in terms.diagnostics.items():
+            named = {f"contrast/{name}/{stage}": value for stage, value in zip(stages, values, strict=True)}
+            self.log_dict(named, batch_size=batch_size)
+
+    def _log_scores(self, split: str) -> None:
+        scores = self.scores.compute()
+        self.log(f"{split}/miou", scores.miou, prog_bar=True)
+        self.log_dict(
+            {
+                f"{split}/pixel_accuracy": scores.pixel_accuracy,
+                f"{split}/mean_accuracy": scores.mean_accuracy,
+                **{f"{split}/iou/{name}": iou for name, iou in zip(self.labels.classes, scores.iou, strict=True)},
+            }
+        )
+        self.scores.reset()
+
+    def _describe(self, terms: LossTerms, names: Sequence[str]) -> str:
+        bad = [f"{name} = {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
+        return (
+            f"The loss is not finite at step {self.global_step}: {', '.join(bad)}. Batch: {', '.join(names)}. "
+            "Lower optimizer.lr, or train with trainer.precision=32-true; a checkpoint of the last good state is in the "
+            "run folder if one was due."
+        )

@@ -1,0 +1,1 @@
+"""What people look at: tables, figures, files and the records of runs."""

@@ -1,0 +1,74 @@
+"""Tables, charts and pictures in W&B's own types. Import this module only where a W&B run exists: it imports wandb."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import wandb
+from numpy.typing import NDArray
+
+from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.metrics import Scores
+from contextrast.reporting.figures import Ids, Picture
+from contextrast.reporting.tables import scores_to_dict
+
+
+def per_class(scores: Scores, classes: Sequence[str]) -> wandb.Table:
+    """Per-class IoU and accuracy, as fractions; a class that is absent has no value.
+
+    Args:
+        scores: Scores of a split.
+        classes: Class names in the order of their train ids.
+
+    Returns:
+        A table with the columns class, IoU and accuracy.
+    """
+    values = scores_to_dict(scores, classes)
+    rows = [[name, values["iou"][name], values["accuracy"][name]] for name in classes]
+    return wandb.Table(columns=["class", "IoU", "accuracy"], data=rows)
+
+
+def confusion_chart(confusion: NDArray[np.integer[Any]], classes: Sequence[str], title: str) -> Any:
+    """W&B's interactive confusion matrix, from counts.
+
+    ``wandb.plot.confusion_matrix`` takes one label and prediction a sample, which would be all pixels of a split.
+
+    Args:
+        confusion: Pixels of class ``row`` predicted as class ``column``, ``[N, N]``.
+        classes: N class names.
+        title: Heading of the chart.
+
+    Returns:
+        A chart that can be logged.
+    """
+    columns = ["Actual", "Predicted", "nPredictions"]
+    rows = [
+        [actual, predicted, int(confusion[row, column])]
+        for row, actual in enumerate(classes)
+        for column, predicted in enumerate(classes)
+    ]
+    return wandb.plot_table(
+        vega_spec_name="wandb/confusion_matrix/v1",
+        data_table=wandb.Table(columns=columns, data=rows),
+        fields={name: name for name in columns},
+        string_fields={"title": title},
+    )
+
+
+def segmentation(image: Picture, target: Ids, prediction: Ids, labels: LabelTable, caption: str) -> wandb.Image:
+    """An image whose prediction and ground truth can be switched on as layers.
+
+    Args:
+        image: RGB picture ``[H, W, 3]``.
+        target: Ground truth ``[H, W]``.
+        prediction: Predicted train ids ``[H, W]``.
+        labels: Names of the classes.
+        caption: Text below the image.
+
+    Returns:
+        An image that can be logged.
+    """
+    names = {**dict(enumerate(labels.classes)), IGNORE_INDEX: "ignored"}
+    maps = {"prediction": prediction, "ground truth": target}
+    masks = {key: {"mask_data": ids.astype(np.uint8), "class_labels": names} for key, ids in maps.items()}
+    return wandb.Image(image, masks=masks, caption=caption)

@@ -1,0 +1,27 @@
+"""Small random inputs with the shapes of real ones: patches of labels, mistakes in clumps, ignored pixels."""
+
+import torch
+
+
+def label_maps(generator, batch, height, width, num_classes, error=0.4, ignored=0.1, patch=4, ignore=255):
+    """Target and prediction ``[B, H, W]`` of ``patch``-sized blocks."""
+    rows, columns = -(-height // patch), -(-width // patch)
+
+    def blocks(values):
+        return values.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, :height, :width]
+
+    size = (batch, rows, columns)
+    truth = torch.randint(num_classes, size, generator=generator)
+    other = torch.randint(num_classes, size, generator=generator)
+    wrong = torch.rand(size, generator=generator) < error
+    void = torch.rand(size, generator=generator) < ignored
+    target = blocks(truth.masked_fill(void, ignore))
+    return target, blocks(torch.where(wrong, other, truth))
+
+
+def unit_embeddings(generator, batch, dim, sizes, dtype=torch.float64):
+    """Unit-length embeddings ``[B, D, H_i, W_i]``."""
+    return [
+        torch.nn.functional.normalize(torch.randn(batch, dim, h, w, generator=generator, dtype=dtype), dim=1)
+        for h, w in sizes
+    ]
