@@ -1,18 +1,19 @@
 """From a composed configuration to the objects of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from contextrast.config import instantiate, plain
 from contextrast.data import SegmentationDataModule
-from contextrast.data.labels import LabelTable
+from contextrast.models import Segmenter
 from contextrast.module import SegmentationModule
 
-# What evaluation and prediction need to rebuild the network and the data; everything else describes the training.
-_RECORDED = ("data", "model", "loss", "module", "optimizer", "scheduler", "seed")
+_DESCRIBES_A_RUN = ("data", "model", "loss", "module", "optimizer", "scheduler", "seed")
 
 
 def build_datamodule(config: Mapping[str, Any] | DictConfig) -> SegmentationDataModule:
@@ -21,19 +22,35 @@ def build_datamodule(config: Mapping[str, Any] | DictConfig) -> SegmentationData
     return datamodule
 
 
-def build_module(config: DictConfig, labels: LabelTable) -> SegmentationModule:
-    """Network, loss, optimiser and schedule of a training configuration, for the classes of ``labels``."""
-    network = instantiate(config.model, num_classes=labels.num_classes)
+def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> SegmentationModule:
+    """Network, loss, optimiser and schedule of a training configuration, for the data's classes.
+
+    Raises:
+        ConfigError: If parts do not fit together, such as a batch of one with a network that cannot train on it.
+    """
+    labels = datamodule.labels
+    network: Segmenter = instantiate(config.model, num_classes=labels.num_classes)
+    network.check_batch_size(datamodule.batch_size, config.data.crop)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
     loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
-    recorded = {key: value for key, value in plain(config).items() if key in _RECORDED}
+    settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     return SegmentationModule(
         network,
         loss,
         labels,
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        config=recorded,
+        config=settings | {"labels": labels.to_dict()},
         **config.module,
     )
+
+
+def build_trainer(config: DictConfig, loggers: Sequence[Logger], callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer; the interval between validations is at most the run, so that each run has one."""
+    options = plain(config)
+    batches = options["max_steps"] * options["accumulate_grad_batches"]
+    if batches > 0 and isinstance(options["val_check_interval"], int):
+        options["val_check_interval"] = min(options["val_check_interval"], batches)
+    trainer: pl.Trainer = instantiate(options | {"_partial_": True})(logger=list(loggers), callbacks=list(callbacks))
+    return trainer

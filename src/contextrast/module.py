@@ -12,12 +12,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from contextrast.contrast import LossTerms
-from contextrast.data.datamodule import Batch
+from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import NonFiniteLossError
-from contextrast.metrics import SegmentationScores
-from contextrast.models import Segmenter
-from contextrast.models.inference import multi_scale_probabilities
+from contextrast.metrics import Scores, SegmentationScores
+from contextrast.models import Segmenter, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
@@ -29,19 +28,25 @@ class SegmentationModule(pl.LightningModule):
 
     Args:
         network: The network; it alone is evaluated and deployed.
-        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only.
+        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only, so evaluation has None.
         labels: Classes of the data.
         optimizer: Makes the optimiser from parameter groups; a partial with ``lr`` and ``weight_decay``.
         scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
         config: What the run was composed of, as plain containers; saved with every checkpoint.
+
+    Attributes:
+        last_scores: Scores of the last validation or test.
+        measured_at: Step of the last validation or test.
+        test_scales: Image scales of :meth:`test_step`.
+        test_flip: Whether :meth:`test_step` also sees mirrored images.
     """
 
     def __init__(
         self,
         network: Segmenter,
-        loss: nn.Module,
+        loss: nn.Module | None,
         labels: LabelTable,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
@@ -60,6 +65,8 @@ class SegmentationModule(pl.LightningModule):
         self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
         self.test_scales: Sequence[float] = (1.0,)
         self.test_flip = False
+        self.last_scores: Scores | None = None
+        self.measured_at: int | None = None
         self.save_hyperparameters(dict(config or {}))
 
     def predict(self, image: Tensor) -> Tensor:
@@ -74,10 +81,11 @@ class SegmentationModule(pl.LightningModule):
             NonFiniteLossError: Before the optimiser step, if the loss is infinite or not a number.
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
-        padding = self.network.padding(*image.shape[-2:])
-        if any(padding):  # together, so that stage grids stay aligned with the labels
-            image, target = F.pad(image, padding), F.pad(target, padding, value=IGNORE_INDEX)
+        # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
+        target = F.pad(target, self.network.padding(*image.shape[-2:]), value=IGNORE_INDEX)
+        image = self.network.pad(image)
         logits, features = self.network.forward_features(image)
+        assert self.loss is not None, "a module without a loss can only be evaluated"
         terms: LossTerms = self.loss(logits, target, features)
         if not torch.isfinite(terms.total):
             raise NonFiniteLossError(self._describe(terms, batch["name"]))
@@ -109,7 +117,7 @@ class SegmentationModule(pl.LightningModule):
         parts: dict[str, tuple[list[nn.Module], float]] = {
             "encoder": ([self.network.encoder], self.encoder_lr_ratio),
             "decoder": ([self.network], 1.0),
-            "heads": ([self.loss], self.loss_lr_ratio),
+            "heads": ([] if self.loss is None else [self.loss], self.loss_lr_ratio),
         }
         groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
         optimizer = self.optimizer_factory(groups)
@@ -140,6 +148,7 @@ class SegmentationModule(pl.LightningModule):
                 **{f"{split}/iou/{name}": iou for name, iou in zip(self.labels.classes, scores.iou, strict=True)},
             }
         )
+        self.last_scores, self.measured_at = scores, self.global_step
         self.scores.reset()
 
     def _describe(self, terms: LossTerms, names: Sequence[str]) -> str:

@@ -15,7 +15,9 @@ from contextrast.data import SegmentationDataset
 from contextrast.data.labels import LabelTable
 from contextrast.metrics import SegmentationScores
 
-LABELS = LabelTable("blocks", ("sky", "road", "pole", "never seen"), ((9, 9, 200), (90, 60, 90), (200, 200, 9), (1, 2, 3)))
+LABELS = LabelTable(
+    "blocks", ("sky", "road", "pole", "never seen"), ((9, 9, 200), (90, 60, 90), (200, 200, 9), (1, 2, 3))
+)
 
 
 class Blocks(SegmentationDataset):

@@ -100,13 +100,14 @@ class TestEverySampling:
         embeddings, target, prediction = make(2, sizes=((8, 8), (4, 4)))
         contrast = ContextualContrast(5, (0.4, 1.0), negatives=negatives)
         results = []
-        for function in (contrast, torch.compile(contrast, fullgraph=True, backend="aot_eager")):
+        for function in (contrast, torch.compile(contrast, fullgraph=True, backend="eager")):
             inputs = [embedding.clone().requires_grad_() for embedding in embeddings]
             loss = function(inputs, target, prediction)["pixel_anchor"]
             results.append((loss.detach(), *torch.autograd.grad(loss, inputs)))
         torch.testing.assert_close(results[0], results[1])
 
 
+@pytest.mark.slow
 def test_compiled_by_inductor_it_is_the_same():
     embeddings, target, prediction = make(2, sizes=((8, 8), (4, 4)))
     contrast = ContextualContrast(5, (0.4, 1.0))
@@ -199,7 +200,7 @@ def test_running_anchors_follow_the_batches_and_fill_in_for_missing_classes():
     # a class that the deepest stage lost is fused with its running anchor
     lost = target.clone()
     lost[lost == 2] = 0
-    lost[:, 0, :4] = 2
+    lost[:, :4, :4] = 2  # one cell of the shallowest stage, none of the deepest
     filled = contrast(embeddings, lost, prediction)["pixel_anchor"]
     running.fill_deepest = False
     assert not torch.allclose(filled, contrast(embeddings, lost, prediction)["pixel_anchor"])

@@ -113,6 +113,7 @@ def test_bad_data_shows_in_setup(segnet_root):
         ({"batch_size": 0}, "data.batch_size=0"),
         ({"eval_batch_size": 0}, "data.eval_batch_size=0"),
         ({"num_workers": -1}, "data.num_workers=-1"),
+        ({"seed": -1}, "data.seed=-1"),
         ({"flip": 2}, "data.flip"),
     ],
 )

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,8 @@ def test_colorize_draws_classes_and_blackens_ignored():
     picture = table.colorize(np.array([[0, 1, IGNORE_INDEX]]))
     assert picture.dtype == np.uint8
     assert picture.tolist() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0]]]
+
+
+def test_tables_survive_plain_containers():
+    table = LabelTable.load("camvid")
+    assert LabelTable.from_dict(json.loads(json.dumps(table.to_dict()))) == table

@@ -1,13 +1,11 @@
 """Dataset-wide scores against loops that count pixel by pixel."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from contextrast.metrics import SegmentationScores, scores_from_counts
+from tests.metrics.group import CLASSES, count_in_a_group, share_of
 
-CLASSES = 4
 SHAPE = (2, 3, 4)
 LABELS = hnp.arrays(np.int64, SHAPE, elements=st.sampled_from([*range(CLASSES), 255]))
 PREDICTIONS = hnp.arrays(np.int64, SHAPE, elements=st.sampled_from([-1, *range(CLASSES), 255]))
@@ -158,28 +156,12 @@ def test_shapes_that_do_not_belong_together_are_named(preds: Tensor, target: Ten
         SegmentationScores(2).update(preds, target)
 
 
-def share_of(rank: int, world: int) -> tuple[Tensor, Tensor]:
-    """Uneven batches: the first process sees three images, the second two."""
-    generator = torch.Generator().manual_seed(7)
-    prediction = torch.randint(-1, CLASSES, (5, 6, 6), generator=generator)
-    target = torch.randint(CLASSES, (5, 6, 6), generator=generator)
-    return prediction[rank::world], target[rank::world]
-
-
-def count_in_a_group(rank: int, world: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    metric = SegmentationScores(CLASSES)
-    prediction, target = share_of(rank, world)
-    for image in range(len(target)):
-        metric.update(prediction[image : image + 1], target[image : image + 1])
-    scores = metric.compute()
-    local = int(metric.confmat.sum() + metric.missed.sum())
-    torch.save({"scores": scores._asdict(), "local": local}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 def test_two_processes_report_the_counts_of_one(tmp_path: Path) -> None:
-    mp.start_processes(partial(count_in_a_group, world=2, folder=tmp_path), nprocs=2, start_method="spawn")
+    other = mp.get_context("spawn").Process(target=count_in_a_group, args=(1, 2, tmp_path))
+    other.start()
+    count_in_a_group(0, 2, tmp_path)
+    other.join()
+    assert other.exitcode == 0
     alone = SegmentationScores(CLASSES)
     alone.update(*share_of(0, 1))
     expected = alone.compute()._asdict()

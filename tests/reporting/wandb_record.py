@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,15 @@ def sign_out(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 def read_records(file: Path) -> Iterator[wandb_internal_pb2.Record]:
     """The records of a ``.wandb`` file: LevelDB's log format around protobuf messages."""
     data = file.read_bytes()
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     place, message = HEADER, b""
     while place + HEADER <= len(data):
         if (left := BLOCK - place % BLOCK) < HEADER:  # no chunk begins in the last bytes of a block
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", data[place : place + HEADER])
+        if place + HEADER + length > len(data):  # still being written
+            return
         message += data[place + HEADER : place + HEADER + length]
         place += HEADER + length
         if kind in (FULL, LAST):
@@ -59,9 +62,9 @@ class Record:
         self.config: dict[str, Any] = {}
         self.run: Any = None
         self.exit_code: int | None = None
-        (file,) = folder.glob("*.wandb")
-        for record in read_records(file):
-            self._take(record)
+        for file in folder.glob("*.wandb"):
+            for record in read_records(file):
+                self._take(record)
 
     def _take(self, record: wandb_internal_pb2.Record) -> None:
         kind = record.WhichOneof("record_type")
@@ -69,18 +72,26 @@ class Record:
             for item in record.history.item:
                 self.history.setdefault(item.key or "/".join(item.nested_key), []).append(json.loads(item.value_json))
         elif kind == "config":
-            self.config |= {item.key: json.loads(item.value_json) for item in record.config.update}
+            self._configure(record.config.update)
         elif kind == "run":
             self.run = record.run
-            self.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            self._configure(record.run.config.update)
         elif kind == "exit":
             self.exit_code = record.exit.exit_code
+
+    def _configure(self, items: Any) -> None:
+        self.config |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
 
     def file(self, path: str) -> Path:
         """A file that the record speaks of."""
         return self.folder / "files" / path
 
 
-def records_in(run_dir: Path) -> list[Record]:
-    """All offline runs of a run folder."""
-    return [Record(folder) for folder in sorted((run_dir / "wandb").glob("offline-run-*"))]
+def records_in(run_dir: Path, patience: float = 60.0) -> list[Record]:
+    """All offline runs of a run folder. W&B's own process may write for a moment after a run was finished."""
+    deadline = time.monotonic() + patience
+    while True:
+        records = [Record(folder) for folder in sorted((run_dir / "wandb").glob("offline-run-*"))]
+        if all(record.exit_code is not None for record in records) or time.monotonic() > deadline:
+            return records
+        time.sleep(0.1)

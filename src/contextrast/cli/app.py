@@ -1,6 +1,8 @@
 """What the Hydra commands share: finding ``conf/``, and errors without a traceback where the user can mend them."""
 
+import logging
 import sys
+import warnings
 from collections.abc import Callable
 
 import hydra
@@ -22,6 +24,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
         app = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(task)
 
         def main() -> None:
+            _quiet()
             try:
                 app()
             except MENDABLE as error:
@@ -31,6 +34,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
         return main
 
     return decorate
+
+
+def _quiet() -> None:
+    """Keep what is no news to the user off the terminal."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # advertisements, device lists
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's use of torch, mended in its next release
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # a choice of conf/data
 
 
 def fastest_precision() -> str:

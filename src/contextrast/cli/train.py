@@ -1,26 +1,77 @@
 """``contextrast-train``: train a network and leave a run folder behind."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
+from rich import get_console
 
-from contextrast.assembly import build_datamodule, build_module
+from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.cli.app import command
-from contextrast.config import instantiate
+from contextrast.config import instantiate, plain
+from contextrast.errors import ConfigError
+from contextrast.module import SegmentationModule
+from contextrast.reporting.loggers import finish_loggers
+from contextrast.reporting.tables import per_class_table
 
 
 def train(config: DictConfig) -> float:
+    """Train as configured.
+
+    Returns:
+        mIoU of the last step on the validation split, in 0..1; sweepers maximise it.
+
+    Raises:
+        ContextrastError: If configuration, data or weights cannot work; before the first step wherever possible.
+    """
     run_dir = Path(config.paths.run_dir)
+    refuse_finished(run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
-    module = build_module(config, datamodule.labels)
-    trainer = instantiate({**config.trainer, "_partial_": True})(logger=[], callbacks=[instantiate(c) for c in config.callbacks.values()])
-    trainer.fit(module, datamodule)
-    trainer.validate(module, datamodule, verbose=False)
-    print({k: float(v) for k, v in trainer.callback_metrics.items()})
-    return float(trainer.callback_metrics["val/miou"])
+    datamodule.setup("fit")  # what is wrong with the data shows before the network is built
+    module = build_module(config, datamodule)
+    OmegaConf.save(OmegaConf.create(plain(config)), run_dir / "config.yaml")
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    failed = True
+    try:
+        callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+        trainer = build_trainer(config.trainer, loggers, callbacks)
+        trainer.fit(module, datamodule)
+        measure_last_step(trainer, module, datamodule)
+        failed = trainer.interrupted
+    finally:
+        finish_loggers(loggers, failed)
+    return report(module, run_dir)
+
+
+def refuse_finished(run_dir: Path) -> None:
+    """Leave a folder alone that holds a finished run.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if (run_dir / "metrics.json").exists():
+        raise ConfigError(
+            f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
+            "hydra.run.dir, or remove the folder."
+        )
+
+
+def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: pl.LightningDataModule) -> None:
+    """Validate once more if the last step was not followed by a validation."""
+    if module.measured_at != trainer.global_step and not trainer.interrupted:
+        trainer.validate(module, datamodule, verbose=False)
+
+
+def report(module: SegmentationModule, run_dir: Path) -> float:
+    """Print the last scores and where everything lies; returns the mIoU."""
+    scores = module.last_scores
+    if scores is None:
+        return float("nan")
+    console = get_console()
+    console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
+    console.print(f"Run folder: {run_dir}", soft_wrap=True)
+    return float(scores.miou)
 
 
 main = command("train")(train)

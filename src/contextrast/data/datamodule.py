@@ -57,8 +57,9 @@ class SegmentationDataModule(LightningDataModule):
         for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
             if value < 1:
                 raise ConfigError(f"data.{key}={value} has to be at least 1.")
-        if num_workers < 0:
-            raise ConfigError(f"data.num_workers={num_workers} has to be at least 0 (0 reads in the main process).")
+        for key, value in {"num_workers": num_workers, "seed": seed}.items():
+            if value < 0:
+                raise ConfigError(f"data.{key}={value} has to be at least 0.")
         if root is not None and "root" not in signature(dataset).parameters:
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size

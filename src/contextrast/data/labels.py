@@ -42,7 +42,15 @@ class LabelTable:
     @classmethod
     def load(cls, name: str) -> Self:
         """Loads a table that ships with the package (``data/tables/<name>.json``)."""
-        content = read_table(name)
+        return cls.from_dict(read_table(name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain containers, for checkpoints and files."""
+        return {"name": self.name, "classes": list(self.classes), "palette": [list(color) for color in self.palette]}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """The table that `to_dict` wrote."""
         palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
         return cls(name=content["name"], classes=tuple(content["classes"]), palette=palette)
 

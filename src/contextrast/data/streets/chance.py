@@ -1,4 +1,4 @@
-"""Random draws that are the same on every machine: raw words of a counter-based generator, no library's distribution."""
+"""Random draws that are the same on every machine: raw words of a counter-based generator."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain

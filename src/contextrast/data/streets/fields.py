@@ -33,7 +33,7 @@ def grains() -> tuple[Pixels, ...]:
     """Grey speckle to add to canvas words without carry between bytes, faint to strong, each ``[FIELD, FIELD]``."""
     raw = Chance(3).bytes(FIELD, FIELD).astype(np.int16) - 128
     smooth = (raw + np.roll(raw, 1, 0) + np.roll(raw, 1, 1) + np.roll(raw, (1, 1), (0, 1))) >> 1
-    return tuple(_grey((np.clip(smooth, -128, 127) * amplitude) >> 7) for amplitude in (3, 5, 8, 12))
+    return tuple(_grey((np.clip(smooth, -128, 127) * amplitude) >> 7) for amplitude in (3, 5, 7, 10))
 
 
 @lru_cache(maxsize=1)

@@ -45,8 +45,8 @@ def photograph(canvas: Pixels, chance: Chance) -> Bytes:
     for _ in range(chance.pick((1, 1, 2))):
         words = _soften(words)
     drawn = words.view(np.uint8).reshape(height, width, 4)
-    exposure = chance.pick((0.45, 0.7, 0.9, 1.0, 1.1)) * chance.uniform(0.85, 1.15)
-    bend, base, noisiness = chance.uniform(-0.35, 0.35), chance.integer(-16, 6), chance.integer(4, 32)
+    exposure = chance.pick((0.55, 0.8, 0.95, 1.0, 1.1)) * chance.uniform(0.85, 1.15)
+    bend, base, noisiness = chance.uniform(-0.35, 0.35), chance.integer(-12, 8), chance.integer(4, 32)
     glare = fields.window(fields.clouds(), height, width, chance).astype(np.int16)
     glare = (glare * chance.integer(0, 64) >> 8) + base
     picture = np.empty((height, width, 3), dtype=np.uint8)

@@ -29,15 +29,14 @@ MATERIALS: Final[tuple[Color, ...]] = (
     (108, 110, 112),  # dark concrete
     (186, 176, 120),  # yellow render
     (138, 150, 162),  # blue-grey cladding
-    (80, 86, 66),  # mossy stone, as dark and green as a tree
+    (78, 80, 66),  # mossy stone, nearly as dark and green as a tree
 )
 LEAVES: Final[tuple[Color, ...]] = (
     (74, 98, 48),
     (52, 74, 40),
     (44, 54, 34),
     (104, 112, 58),
-    (116, 92, 52),
-    (84, 70, 54),
+    (122, 104, 46),  # in autumn, near to brick
 )
 
 
@@ -50,8 +49,8 @@ def atlas() -> Pixels:
     """
     fronts = [_facade(Chance(5, number), wall_color(number)) for number in FACADES]
     hedges = [_foliage(Chance(7, number), LEAVES[number % len(LEAVES)]) for number in HEDGES]
-    kinds = (_railing, _railing, _boards, _low_wall)
-    fences = [kinds[number % len(kinds)](Chance(6, number)) for number in FENCES]
+    kinds = (_railing, _railing, _boards, _railing, _boards, _low_wall)
+    fences = [kinds[number % len(kinds)](Chance(6, number)) for number in range(len(FENCES))]
     bright = np.stack([*fronts, *hedges, *fences])
     return np.concatenate([bright, darker(bright)])
 
@@ -69,7 +68,7 @@ def _flat(color: Color) -> Pixels:
 def _speckle(texture: Pixels, chance: Chance, strength: int) -> Pixels:
     """Adds grey noise; cells of value 0 stay empty."""
     noise = ((chance.bytes(*texture.shape).astype(np.int16) - 128) * strength) >> 7
-    spread = (texture.view(np.uint8).reshape(*texture.shape, 4).astype(np.int16) + noise[..., None]).clip(12, 243)
+    spread = (texture.view(np.uint8).reshape(*texture.shape, 4).astype(np.int16) + noise[..., None]).clip(24, 231)
     spread[..., 3] = 0
     words: Pixels = np.where(texture == 0, texture, spread.astype(np.uint8).view("<u4")[..., 0])
     return words

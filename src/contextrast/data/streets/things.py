@@ -1,7 +1,7 @@
 """What stands in a street: poles, signs, trees, cars, people, cyclists, and things that have no class."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from contextrast.data.streets import sprites
@@ -29,14 +29,14 @@ from contextrast.data.streets.surfaces import LEAVES
 from contextrast.data.streets.walls import fence_panels
 
 _CLOTHES: tuple[Color, ...] = (
-    (36, 38, 46),
-    (52, 54, 62),
-    (58, 62, 88),
-    (92, 84, 74),
+    (30, 32, 40),
+    (44, 46, 56),
+    (52, 60, 104),
+    (98, 84, 66),
     (120, 118, 116),
-    (150, 44, 44),
-    (64, 84, 62),
-    (180, 176, 168),
+    (166, 40, 42),
+    (56, 104, 62),
+    (196, 192, 184),
 )
 _SKIN: tuple[Color, ...] = ((206, 162, 136), (170, 122, 92), (106, 76, 60))
 _PAINTS: tuple[Color, ...] = (
@@ -71,12 +71,14 @@ class Place:
         camera: Where the scene is seen from.
         street: The layout.
         chance: The scene's stream of draws.
+        cars: Where cars stand already, across and away.
     """
 
     canvas: Pixels
     camera: Camera
     street: Street
     chance: Chance
+    cars: list[tuple[float, float]] = field(default_factory=list)
 
     def box(
         self, x: float, z: float, width: float, height: float, base: float = 0.0
@@ -114,14 +116,14 @@ def draw_things(place: Place) -> None:
     chance = place.chance
     kinds: tuple[tuple[Callable[[Place, float], None], int, int, float, float], ...] = (
         # what, least and most number, nearest and farthest distance in metres
-        (_tree, 0, 7, 6, 60),
-        (_lamp_post, 1, 4, 6, 60),
-        (_sign_post, 0, 4, 5, 36),
+        (_tree, 1, 7, 6, 50),
+        (_lamp_post, 1, 3, 6, 45),
+        (_sign_post, 0, 4, 5, 30),
         (_traffic_light, 0, 2, 5, 30),
         (_parked_car, 0, 5, 6, 60),
         (_moving_car, 0, 2, 7, 60),
-        (_pedestrian, 1, 5, 7, 50),
-        (_cyclist, 0, 2, 7, 40),
+        (_pedestrian, 1, 4, 5, 40),
+        (_cyclist, 0, 2, 7, 30),
         (_clutter, 0, 2, 5, 30),
     )
     queue: list[tuple[float, Callable[[], None]]] = []
@@ -192,6 +194,9 @@ def _traffic_light(place: Place, z: float) -> None:
 
 def _car(place: Place, x: float, z: float) -> None:
     """A car whose near end is at ``z``: which side of it shows, and how much, follows from where it stands."""
+    if any(abs(x - other_x) < 1.9 and abs(z - other_z) < 4.5 for other_x, other_z in place.cars):
+        return
+    place.cars.append((x, z))
     chance = place.chance
     share = max(abs(x) - 0.88, 0.0) * 4.2 / (z + 4.2)  # of the end's width, 1.75 m
     wanted = share / (1.75 + share)

@@ -1,0 +1,116 @@
+"""``contextrast-predict``: segment image files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from PIL import Image
+from rich import get_console
+from rich.progress import track
+
+from contextrast.checkpoint import load_checkpoint
+from contextrast.cli.app import command
+from contextrast.data.dataset import decode_image
+from contextrast.data.labels import LabelTable
+from contextrast.errors import ConfigError, DataError
+from contextrast.models import Segmenter, multi_scale_probabilities, sliding_window_probabilities
+from contextrast.reporting.figures import overlay
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+
+def predict(config: DictConfig) -> None:
+    """Segment a file, a folder's images (subfolders too) or a pattern's matches, at their original sizes.
+
+    Raises:
+        ContextrastError: If the checkpoint or an image cannot be used, or two results would have one name.
+    """
+    run_dir = Path(config.paths.run_dir)
+    checkpoint = load_checkpoint(config.checkpoint)
+    images = find_images(config.input)
+    names = result_names(images)
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device)
+    network = checkpoint.network().to(device)
+    for path, name in track(list(zip(images, names, strict=True)), "Predicting"):
+        image = decode_image(path)
+        ids = segment(network, image, config)
+        save_mask(ids, checkpoint.labels, run_dir / "masks" / name)
+        if config.overlay_alpha is not None:
+            target = run_dir / "overlays" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(overlay(image, ids, checkpoint.labels, config.overlay_alpha)).save(target)
+    get_console().print(f"{len(images)} image(s): {run_dir / 'masks'}", soft_wrap=True)
+
+
+def find_images(pattern: str) -> list[tuple[Path, Path]]:
+    """Image files of ``input``: each with the path its result is named after.
+
+    Raises:
+        DataError: If there is none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [(path, Path(path.name))]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        found = [(file, file.relative_to(path)) for file in files]
+    else:
+        found = [(file, Path(file.name)) for file in sorted(_glob(path)) if file.is_file()]
+    if not found:
+        raise DataError(
+            f"input={pattern} matches no image. Give a file, a folder with {', '.join(SUFFIXES)} files, or a quoted "
+            "pattern such as 'frames/*.jpg'."
+        )
+    return found
+
+
+def result_names(images: list[tuple[Path, Path]]) -> list[Path]:
+    """Paths of the results below the output folder: names and subfolders kept, the suffix becomes ``.png``.
+
+    Raises:
+        DataError: If two images would share a result.
+    """
+    names = [relative.with_suffix(".png") for _, relative in images]
+    first: dict[Path, Path] = {}
+    for (path, _), name in zip(images, names, strict=True):
+        if name in first:
+            raise DataError(f"{first[name]} and {path} would both become {name}: rename one, or predict them apart.")
+        first[name] = path
+    return names
+
+
+@torch.inference_mode()
+def segment(network: Segmenter, image: NDArray[np.uint8], config: DictConfig) -> NDArray[np.uint8]:
+    """Train ids ``[H, W]`` of an RGB image ``[H, W, 3]``, in sliding windows where it is larger than one."""
+    device = network.mean.device
+    pixels = network.normalize(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(device))
+    window = config.window
+    if window is not None and (pixels.shape[2] > window[0] or pixels.shape[3] > window[1]):
+        if list(config.scales) != [1.0] or config.flip:
+            raise ConfigError("Sliding windows go with scales=[1.0] and flip=false; window=null predicts whole images.")
+        probabilities = sliding_window_probabilities(network, pixels, window, config.overlap)
+    else:
+        probabilities = multi_scale_probabilities(network, pixels, list(config.scales), config.flip)
+    return probabilities.argmax(1)[0].byte().cpu().numpy()
+
+
+def save_mask(ids: NDArray[np.uint8], labels: LabelTable, path: Path) -> None:
+    """Write train ids ``[H, W]`` as an indexed PNG with the classes' colours as its palette."""
+    mask = Image.fromarray(ids, mode="P")
+    mask.putpalette([value for color in labels.palette for value in color])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask.save(path)
+
+
+def _glob(pattern: Path) -> Iterator[Path]:
+    anchor = Path(pattern.anchor) if pattern.is_absolute() else Path()
+    return anchor.glob(str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern))
+
+
+main = command("predict")(predict)
+
+if __name__ == "__main__":
+    main()

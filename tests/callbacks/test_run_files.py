@@ -1,0 +1,40 @@
+"""environment.json before, metrics.json after."""
+
+import json
+
+import pytest
+
+from contextrast.callbacks import RunFiles
+
+
+def test_a_complete_run_leaves_both_files(module, data, trainer_for, tmp_path) -> None:
+    trainer = trainer_for([RunFiles(tmp_path)])
+    trainer.fit(module, data)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["split"] == "val"
+    assert metrics["step"] == 6
+    assert metrics["train_seconds"] > 0
+    assert metrics["miou"] == pytest.approx(trainer.callback_metrics["val/miou"].item(), rel=1e-6)
+    assert metrics["best"]["step"] in (3, 6)
+    assert metrics["best"]["miou"] >= metrics["miou"]
+    assert metrics["iou"]["never seen"] is None
+    assert sum(map(sum, metrics["confusion"])) == 8 * 23 * 30, "all pixels of eight images but the ignored row"
+    assert "torch" in json.loads((tmp_path / "environment.json").read_text())["versions"]
+
+
+def test_a_failed_run_has_no_metrics(module, data, trainer_for, tmp_path) -> None:
+    module.fail_at = 4
+    with pytest.raises(RuntimeError, match="fails here"):
+        trainer_for([RunFiles(tmp_path)]).fit(module, data)
+    assert (tmp_path / "environment.json").is_file()
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_validation_after_the_run_brings_the_file_up_to_date(module, data, trainer_for, tmp_path) -> None:
+    trainer = trainer_for([RunFiles(tmp_path)], val_check_interval=4)
+    trainer.fit(module, data)
+    assert json.loads((tmp_path / "metrics.json").read_text())["step"] == 4
+    trainer.validate(module, data, verbose=False)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["step"] == 6
+    assert metrics["train_seconds"] > 0

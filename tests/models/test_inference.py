@@ -1,0 +1,156 @@
+"""Multi-scale and sliding-window inference against slow references."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contextrast.errors import ConfigError
+from contextrast.models import multi_scale_probabilities, sliding_window_probabilities
+from contextrast.models.inference import _starts
+
+
+@pytest.fixture
+def predict():
+    """A network whose answer depends on a pixel's surroundings, on its position and on the image's size."""
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 4, 5, padding=2)
+
+    def segment(image):
+        columns = torch.linspace(-1, 1, image.shape[-1]).expand(1, 1, *image.shape[-2:])
+        with torch.no_grad():
+            return conv(image) + columns * image.shape[-2] / 10
+
+    return segment
+
+
+def bilinear(x, height, width):
+    """Bilinear resizing of [C, h, w] with half-pixel centres, pixel by pixel."""
+    result = np.empty((x.shape[0], height, width))
+    for i in range(height):
+        for j in range(width):
+            y = max((i + 0.5) * x.shape[1] / height - 0.5, 0)
+            z = max((j + 0.5) * x.shape[2] / width - 0.5, 0)
+            y0, z0 = int(y), int(z)
+            y1, z1 = min(y0 + 1, x.shape[1] - 1), min(z0 + 1, x.shape[2] - 1)
+            top = x[:, y0, z0] * (1 - (z - z0)) + x[:, y0, z1] * (z - z0)
+            bottom = x[:, y1, z0] * (1 - (z - z0)) + x[:, y1, z1] * (z - z0)
+            result[:, i, j] = top * (1 - (y - y0)) + bottom * (y - y0)
+    return result
+
+
+def softmax(x):
+    e = np.exp(x - x.max(0, keepdims=True))
+    return e / e.sum(0, keepdims=True)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("scales", [(1.0,), (0.75, 1.0, 1.25), (0.5, 2.0), (0.05,)])
+def test_multi_scale_against_loops(predict, scales, flip):
+    image = torch.randn(2, 3, 9, 13)
+    result = multi_scale_probabilities(predict, image, scales, flip)
+    for b in range(2):
+        expected = []
+        for scale in scales:
+            size = (max(1, int(9 * scale + 0.5)), max(1, int(13 * scale + 0.5)))
+            scaled = bilinear(image[b].numpy().astype(np.float64), *size)
+            for mirror in (False, True) if flip else (False,):
+                view = scaled[:, :, ::-1].copy() if mirror else scaled
+                logits = predict(torch.from_numpy(view).float()[None])[0].numpy()
+                logits = logits[:, :, ::-1] if mirror else logits
+                expected.append(softmax(bilinear(logits, 9, 13)))
+        np.testing.assert_allclose(result[b].numpy(), np.mean(expected, 0), rtol=2e-4, atol=1e-5)
+
+
+def test_single_scale_is_the_plain_softmax(predict):
+    image = torch.randn(1, 3, 7, 10)
+    assert torch.equal(multi_scale_probabilities(predict, image), predict(image).softmax(1))
+
+
+def test_flips_make_mirrored_images_give_mirrored_answers(predict):
+    image = torch.randn(1, 3, 8, 12)
+    straight = multi_scale_probabilities(predict, image, (0.75, 1.5), flip=True)
+    mirrored = multi_scale_probabilities(predict, image.flip(-1), (0.75, 1.5), flip=True).flip(-1)
+    torch.testing.assert_close(straight, mirrored, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_networks_give_float32_probabilities(predict):
+    image = torch.randn(1, 3, 8, 12)
+    result = multi_scale_probabilities(lambda x: predict(x).bfloat16(), image, (0.5, 1.0), flip=True)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.sum(1), torch.ones(1, 8, 12))
+    assert sliding_window_probabilities(lambda x: predict(x).half(), image, (4, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,)])
+def test_scales_that_are_none(predict, scales):
+    with pytest.raises(ConfigError, match="scales"):
+        multi_scale_probabilities(predict, torch.zeros(1, 3, 4, 4), scales)
+
+
+@given(side=st.integers(1, 300), window=st.integers(1, 120), overlap=st.floats(0, 0.95))
+def test_windows_cover_a_side_evenly_and_overlap_enough(side, window, overlap):
+    starts = _starts(side, window, overlap)
+    extent = min(window, side)
+    covered = {pixel for start in starts for pixel in range(start, start + extent)}
+    assert covered == set(range(side))
+    steps = np.diff(starts)
+    assert starts[0] == 0
+    assert starts[-1] == side - extent
+    if len(steps):
+        assert steps.max() - steps.min() <= 1
+        assert steps.min() >= 1
+        assert steps.max() <= max(1, window * (1 - overlap))
+        # One window fewer would have to take longer steps.
+        assert len(steps) == 1 or (side - window) / (len(steps) - 1) > max(1, int(window * (1 - overlap)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    window=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    overlap=st.sampled_from([0.0, 0.3, 0.5, 0.75]),
+    batch_size=st.integers(1, 5),
+)
+def test_sliding_windows_against_loops(height, width, window, overlap, batch_size):
+    conv = torch.nn.Conv2d(3, 4, 3, padding=1).requires_grad_(False)
+    image = torch.randn(2, 3, height, width)
+    result = sliding_window_probabilities(conv, image, window, overlap, batch_size)
+    h, w = min(window[0], height), min(window[1], width)
+    for b in range(2):
+        total, count = np.zeros((4, height, width)), np.zeros((height, width))
+        for y in _starts(height, h, overlap):
+            for x in _starts(width, w, overlap):
+                logits = conv(image[b : b + 1, :, y : y + h, x : x + w])[0].numpy()
+                total[:, y : y + h, x : x + w] += softmax(logits)
+                count[y : y + h, x : x + w] += 1
+        np.testing.assert_allclose(result[b].numpy(), total / count, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_without_surroundings_is_the_same_by_windows():
+    conv = torch.nn.Conv2d(3, 4, 1).requires_grad_(False)
+    image = torch.randn(2, 3, 33, 47)
+    result = sliding_window_probabilities(conv, image, (16, 20), 0.25)
+    torch.testing.assert_close(result, F.softmax(conv(image), 1))
+
+
+def test_windows_are_predicted_in_batches():
+    seen = []
+
+    def segment(x):
+        seen.append(tuple(x.shape))
+        return x[:, :2]
+
+    sliding_window_probabilities(segment, torch.zeros(2, 3, 10, 10), (5, 5), overlap=0.0, batch_size=3)
+    assert seen == [(6, 3, 5, 5), (2, 3, 5, 5)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"window": (0, 4)}, {"window": (4,)}, {"overlap": 1.0}, {"overlap": -0.1}, {"batch_size": 0}]
+)
+def test_windows_that_cannot_be(predict, wrong):
+    with pytest.raises(ConfigError, match="Sliding windows"):
+        sliding_window_probabilities(predict, torch.zeros(1, 3, 8, 8), **{"window": (4, 4), **wrong})
