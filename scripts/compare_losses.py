@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def folder_name(variant: str) -> str:
-    """``contextrast loss.alpha=0.2`` becomes ``contextrast,alpha=0.2``: the loss, then what differs from its defaults."""
+    """``contextrast loss.alpha=0.2`` becomes ``contextrast,alpha=0.2``: the loss, then what differs."""
     loss, *overrides = variant.split()
     return ",".join([loss, *(override.removeprefix("loss.") for override in overrides)])
 
@@ -54,7 +54,8 @@ def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> 
             return False
         metrics = json.loads((run_dir / "metrics.json").read_text())
         environment = json.loads((run_dir / "environment.json").read_text())
-    record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, **metrics, "environment": environment}
+    record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, "metrics": metrics}
+    record["environment"] = environment
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1) + "\n")
@@ -79,7 +80,7 @@ def table(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> Table:
 def _scores(folder: Path, variant: str, seeds: Sequence[int]) -> dict[int, float]:
     paths = {seed: folder / folder_name(variant) / f"{seed}.json" for seed in seeds}
     records: dict[int, dict[str, Any]] = {s: json.loads(p.read_text()) for s, p in paths.items() if p.exists()}
-    return {seed: 100 * float(record["val"]["miou"]) for seed, record in records.items()}
+    return {seed: 100 * float(record["metrics"]["miou"]) for seed, record in records.items()}
 
 
 def spread(values: Sequence[float]) -> str:

@@ -5,6 +5,6 @@ import os
 # albumentations asks a server for its newest version on import unless this is set before.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from contextrast.contrast import ContextrastLoss, ContextualContrast  # noqa: E402  (the variable has to come first)
+from contextrast.contrast import ContextrastLoss, ContextualContrast
 
 __all__ = ["ContextrastLoss", "ContextualContrast"]

@@ -58,8 +58,8 @@ class Checkpoint:
             shown = "\n  ".join(wrong[:10] + ([f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []))
             raise CheckpointError(
                 f"{self.path} does not fit {settings['architecture']} over {settings['encoder']} with "
-                f"{self.labels.num_classes} classes:\n  {shown}\nLeave the model's settings to the checkpoint, or choose "
-                "one that was trained with them."
+                f"{self.labels.num_classes} classes:\n  {shown}\nLeave the model's settings to the checkpoint, or "
+                "choose one that was trained with them."
             )
         network.load_state_dict(self.weights)
         return network.to(memory_format=torch.channels_last).eval()
@@ -73,7 +73,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt.")
+        raise CheckpointError(
+            f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

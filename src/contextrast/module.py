@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from contextrast.contrast import LossTerms
+from contextrast.contrast import ContextrastLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import NonFiniteLossError
@@ -19,6 +19,7 @@ from contextrast.metrics import Scores, SegmentationScores
 from contextrast.models import Segmenter, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
 
+TrainingLoss = ContextrastLoss | CrossEntropyLoss
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -46,7 +47,7 @@ class SegmentationModule(pl.LightningModule):
     def __init__(
         self,
         network: Segmenter,
-        loss: nn.Module | None,
+        loss: TrainingLoss | None,
         labels: LabelTable,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
@@ -69,12 +70,17 @@ class SegmentationModule(pl.LightningModule):
         self.measured_at: int | None = None
         self.save_hyperparameters(dict(config or {}))
 
+    def update_loss(self) -> None:
+        """Move on what outlives a step in the loss; called once after every optimiser step."""
+        if self.loss is not None:
+            self.loss.update()
+
     def predict(self, image: Tensor) -> Tensor:
         """Logits ``[B, N, H, W]`` of uint8 images ``[B, 3, H, W]`` of any size."""
         logits: Tensor = self.network(self.network.normalize(image))
         return logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch) -> Tensor:
         """One forward pass and its loss.
 
         Raises:
@@ -92,11 +98,11 @@ class SegmentationModule(pl.LightningModule):
         self._log_terms(terms, len(target))
         return terms.total
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch) -> None:
         """Count the batch's pixels, single scale."""
         self.scores.update(self.predict(batch["image"]), batch["mask"])
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch) -> None:
         """Count the batch's pixels at ``test_scales``, with ``test_flip``."""
         image = self.network.normalize(batch["image"])
         probabilities = multi_scale_probabilities(self.network, image, self.test_scales, self.test_flip)
@@ -130,7 +136,8 @@ class SegmentationModule(pl.LightningModule):
 
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
         self.log("train/loss", terms.total, prog_bar=True, batch_size=batch_size)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps:
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
+        if (self.global_step + 1) % every:
             return  # the loggers would drop what follows
         self.log_dict({f"train/{name}": value for name, value in terms.terms.items()}, batch_size=batch_size)
         stages = [f"stage{number}" for number in self.network.stages]
@@ -155,6 +162,5 @@ class SegmentationModule(pl.LightningModule):
         bad = [f"{name} = {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
         return (
             f"The loss is not finite at step {self.global_step}: {', '.join(bad)}. Batch: {', '.join(names)}. "
-            "Lower optimizer.lr, or train with trainer.precision=32-true; a checkpoint of the last good state is in the "
-            "run folder if one was due."
+            "Lower optimizer.lr, or train with trainer.precision=32-true."
         )

@@ -1,13 +1,13 @@
 """Which parameters are optimised how: learning-rate ratios, and no weight decay on norms and biases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
 
 def parameter_groups(
-    parts: dict[str, tuple[Iterable[nn.Module], float]], lr: float, weight_decay: float
+    parts: Mapping[str, tuple[Iterable[nn.Module], float]], lr: float, weight_decay: float
 ) -> list[dict[str, Any]]:
     """Optimiser groups of the given parts, two a part: with and without weight decay.
 
@@ -23,7 +23,8 @@ def parameter_groups(
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
     for name, (modules, ratio) in parts.items():
-        decayed, plain = [], []
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
         for parameter in (parameter for module in modules for parameter in module.parameters()):
             if not parameter.requires_grad or id(parameter) in taken:
                 continue

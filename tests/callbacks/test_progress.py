@@ -1,6 +1,7 @@
 """One bar for the run, counted in steps."""
 
 import io
+import re
 
 import pytest
 import rich
@@ -55,9 +56,9 @@ def test_loss_and_miou_are_shown_in_readable_units(module, data, trainer_for) ->
     shown = bar.get_metrics(trainer, module)
     assert shown == {
         "loss": f"{trainer.callback_metrics['train/loss']:.3f}",
-        "mIoU": f"{100 * trainer.callback_metrics['val/miou']:.2f} %",
+        "mIoU": f"{100 * trainer.callback_metrics['val/miou']:.1f}%",
     }
-    assert readable("mIoU", 0.61249) == "61.25 %"
+    assert readable("mIoU", 0.61249) == "61.2%"
     assert readable("loss", 0.61249) == "0.612"
 
 
@@ -82,6 +83,15 @@ def test_without_a_terminal_there_are_lines_to_read(module, data, trainer_for, c
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert [line.split()[1] for line in lines] == ["3/6", "6/6"]
     assert all("loss" in line and "mIoU" in line and line.endswith("%") for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_bar_and_values_fit_into_one_line(width, module, data, trainer_for) -> None:
+    file = io.StringIO()
+    bar = StepsProgressBar(console_kwargs={"file": file, "force_terminal": True, "width": width, "color_system": None})
+    trainer_for([bar], enable_progress_bar=True, max_steps=10).fit(module, data)
+    drawn = re.findall(r"Training .*", file.getvalue())
+    assert re.search(r"10/10 .*it/s loss: \d\.\d{3} mIoU: \d+\.\d%", drawn[-1])
 
 
 def test_a_terminal_gets_no_lines(module, data, trainer_for) -> None:

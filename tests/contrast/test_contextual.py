@@ -33,7 +33,9 @@ def numpied(embeddings):
 
 
 @pytest.mark.parametrize("error_map", ["predicted", "others", "literal", "all"])
-@given(seed=st.integers(0, 10**6), num_classes=st.integers(1, 6), percentage=st.integers(0, 100), normalize=st.booleans())
+@given(
+    seed=st.integers(0, 10**6), num_classes=st.integers(1, 6), percentage=st.integers(0, 100), normalize=st.booleans()
+)
 @settings(max_examples=15, deadline=None)
 def test_loss_is_the_reference(error_map, seed, num_classes, percentage, normalize):
     embeddings, target, prediction = make(seed, num_classes)
@@ -141,7 +143,9 @@ def test_ignored_pixels_change_nothing():
     noise = torch.randint(5, prediction.shape, generator=torch.Generator().manual_seed(0))
     changed = []
     for embedding in embeddings:
-        cell = torch.nn.functional.interpolate(ignored[:, None].double(), size=embedding.shape[2:], mode="nearest-exact")
+        cell = torch.nn.functional.interpolate(
+            ignored[:, None].double(), size=embedding.shape[2:], mode="nearest-exact"
+        )
         changed.append(torch.where(cell.bool(), torch.roll(embedding, 1, 1), embedding))
     other = contrast(changed, target, torch.where(ignored, noise, prediction))["pixel_anchor"]
     assert ignored.any()
@@ -156,7 +160,9 @@ def test_another_ignore_index_and_none_at_all():
     torch.testing.assert_close(moved, expected)
     filled = torch.where(target == 255, 3, target)
     everything = ContextualContrast(4, WEIGHTS, ignore_index=None)(embeddings, filled, prediction)["pixel_anchor"]
-    torch.testing.assert_close(everything, ContextualContrast(4, WEIGHTS)(embeddings, filled, prediction)["pixel_anchor"])
+    torch.testing.assert_close(
+        everything, ContextualContrast(4, WEIGHTS)(embeddings, filled, prediction)["pixel_anchor"]
+    )
 
 
 def test_half_precision_is_computed_in_float32_under_autocast():
@@ -196,7 +202,9 @@ def test_running_anchors_follow_the_batches_and_fill_in_for_missing_classes():
     deposited = running.batch_anchors.clone()
     contrast.update()
     both = running.seen.unsqueeze(-1) & (deposited.abs().sum(-1, keepdim=True) > 0)
-    torch.testing.assert_close(running.anchors[both.expand_as(before)], (0.9 * before + 0.1 * deposited)[both.expand_as(before)])
+    torch.testing.assert_close(
+        running.anchors[both.expand_as(before)], (0.9 * before + 0.1 * deposited)[both.expand_as(before)]
+    )
     # a class that the deepest stage lost is fused with its running anchor
     lost = target.clone()
     lost[lost == 2] = 0
@@ -220,7 +228,9 @@ def test_diagnostics_are_counts_and_means():
     contrast = ContextualContrast(3, WEIGHTS, negatives=AllNegatives())
     _, diagnostics = contrast.forward_with_diagnostics(embeddings, target, prediction)
     deepest = torch.nn.functional.interpolate(target[:, None].double(), size=SIZES[-1], mode="nearest-exact")[:, 0]
-    predicted = torch.nn.functional.interpolate(prediction[:, None].double(), size=SIZES[-1], mode="nearest-exact")[:, 0]
+    predicted = torch.nn.functional.interpolate(prediction[:, None].double(), size=SIZES[-1], mode="nearest-exact")[
+        :, 0
+    ]
     valid = deepest != 255
     rows, labels = embeddings[-1].permute(0, 2, 3, 1)[valid], deepest[valid]
     anchors = {int(n): torch.nn.functional.normalize(rows[labels == n].mean(0), dim=0) for n in labels.unique()}

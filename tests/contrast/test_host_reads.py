@@ -37,7 +37,12 @@ class Operations(TorchDispatchMode):
 
 def test_the_counter_sees_what_it_looks_for():
     values = torch.arange(4.0)
-    for read in (lambda: values.sum().item(), lambda: values.nonzero(), lambda: values[values > 1], lambda: bool(values[0])):
+    for read in (
+        lambda: values.sum().item(),
+        values.nonzero,
+        lambda: values[values > 1],
+        lambda: bool(values[0]),
+    ):
         with Operations() as operations:
             read()
         assert {*READS, "boolean indexing"} & set(operations.names)

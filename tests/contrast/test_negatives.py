@@ -37,8 +37,10 @@ def test_worked_example():
     target[0, 0, 0] = 1  # so that class 1 has an anchor
     prediction = target.clone()
     prediction[0, 2:7, 2:7] = 1
-    counts = {k: int((BoundaryAwareNegatives(k).select(target, prediction, 2) == 1).sum()) for k in (0, 62, 63, 99, 100)}
-    # (25 - 1) * 62 // 100 = 14 and ... * 63 = 15 are still edge pixels (0 to 15), ... * 99 = 23 is the last at distance 1
+    counts = {
+        k: int((BoundaryAwareNegatives(k).select(target, prediction, 2) == 1).sum()) for k in (0, 62, 63, 99, 100)
+    }
+    # (25 - 1) * 62 // 100 = 14 and ... * 63 = 15 are still edge pixels (0 to 15), ... * 99 = 23 is the last at 1
     assert counts == {0: 16, 62: 16, 63: 16, 99: 24, 100: 25}
 
 
@@ -71,7 +73,9 @@ def test_kornia_transform_selects_edges_and_ranks_by_its_own_distances():
     exact = BoundaryAwareNegatives(0, transform="exact").select(target, prediction, 4)
     kornia = BoundaryAwareNegatives(0, transform="kornia").select(target, prediction, 4)
     torch.testing.assert_close(kornia, exact, rtol=0, atol=0)  # at K = 0 both take the edge pixels
-    assert (BoundaryAwareNegatives(100, transform="kornia").select(target, prediction, 4) >= 0).sum() > (exact >= 0).sum()
+    assert (BoundaryAwareNegatives(100, transform="kornia").select(target, prediction, 4) >= 0).sum() > (
+        exact >= 0
+    ).sum()
 
 
 @given(seed=st.integers(0, 10**6), percentage=st.integers(0, 100))
@@ -92,7 +96,8 @@ def test_percentile_of_float_distances_is_numpys(seed, percentage):
 
 
 @pytest.mark.parametrize(
-    ("options", "word"), [({"percentage": 101}, "percentage"), ({"error_map": "x"}, "literal"), ({"transform": "x"}, "kornia")]
+    ("options", "word"),
+    [({"percentage": 101}, "percentage"), ({"error_map": "x"}, "literal"), ({"transform": "x"}, "kornia")],
 )
 def test_options_out_of_range_are_refused(options, word):
     with pytest.raises(ConfigError, match=word):

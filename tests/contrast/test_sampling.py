@@ -10,13 +10,15 @@ from contextrast.contrast.stages import StagePixels, as_rows
 from tests.contrast.cases import label_maps, unit_embeddings
 
 
-def stage(seed=0, num_classes=4, size=(20, 24), batch=3, index=0):
+def stage(seed=0, num_classes=4, size=(20, 24), batch=3, number=0):
     generator = torch.Generator().manual_seed(seed)
     target, prediction = label_maps(generator, batch, *size, num_classes)
     classes = target.masked_fill(target == 255, num_classes)
     rows = as_rows(unit_embeddings(generator, batch, 6, [size])[0])
-    anchors = torch.nn.functional.normalize(torch.randn(num_classes, 6, generator=generator, dtype=torch.float64), dim=1)
-    return StagePixels(rows, classes, prediction, num_classes, index), anchors
+    anchors = torch.nn.functional.normalize(
+        torch.randn(num_classes, 6, generator=generator, dtype=torch.float64), dim=1
+    )
+    return StagePixels(rows, classes, prediction, num_classes, number), anchors
 
 
 def drawn(sampler, pixels, anchors):
@@ -76,7 +78,11 @@ def test_draws_are_a_function_of_seed_step_stage_and_image():
     torch.testing.assert_close(RandomNegatives(seed=3).keys(pixels), keys, rtol=0, atol=0)
     moved = RandomNegatives(seed=3)
     moved.update()
-    others = [RandomNegatives(seed=4).keys(pixels), moved.keys(pixels), RandomNegatives(seed=3).keys(pixels._replace(index=1))]
+    others = [
+        RandomNegatives(seed=4).keys(pixels),
+        moved.keys(pixels),
+        RandomNegatives(seed=3).keys(pixels._replace(stage=1)),
+    ]
     assert all(float((other == keys).double().mean()) < 0.01 for other in [*others, keys.roll(1, 0)])
 
 

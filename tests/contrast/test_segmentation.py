@@ -15,7 +15,9 @@ def batch(seed=0, num_classes=4, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     target, _ = label_maps(generator, 2, 32, 32, num_classes)
     logits = torch.randn(2, num_classes, 32, 32, generator=generator, dtype=dtype, requires_grad=True)
-    features = [torch.randn(2, c, s, s, generator=generator, dtype=dtype, requires_grad=True) for c, s in ((6, 8), (5, 4))]
+    features = [
+        torch.randn(2, c, s, s, generator=generator, dtype=dtype, requires_grad=True) for c, s in ((6, 8), (5, 4))
+    ]
     return logits, target, features
 
 

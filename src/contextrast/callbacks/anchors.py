@@ -1,8 +1,12 @@
 """The anchor update: what outlives a step moves on once after every optimiser step."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from contextrast.module import SegmentationModule
 
 
 class AnchorUpdate(pl.Callback):
@@ -15,14 +19,16 @@ class AnchorUpdate(pl.Callback):
     def __init__(self) -> None:
         self._step = 0
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting where the run starts or resumes."""
         self._step = trainer.global_step
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update if this batch completed an optimiser step."""
         if trainer.global_step != self._step:
             self._step = trainer.global_step
-            pl_module.loss.update()
+            cast("SegmentationModule", pl_module).update_loss()

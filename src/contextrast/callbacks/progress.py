@@ -5,6 +5,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
+from rich import get_console
+from rich.progress import BarColumn, ProgressColumn
 from torch import Tensor
 from typing_extensions import override
 
@@ -72,6 +74,15 @@ class StepsProgressBar(RichProgressBar):
             self._print_line(trainer, pl_module)
 
     @override
+    def configure_columns(self, trainer: pl.Trainer) -> list[ProgressColumn]:
+        """Lightning's columns, with a bar that leaves room for the values in a terminal of 80 columns."""
+        columns: list[ProgressColumn] = super().configure_columns(trainer)
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = max(5, min(40, get_console().width - 75))
+        return columns
+
+    @override
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """The values of `SHOWN` that have been logged, as text."""
         logged: dict[str, Tensor] = trainer.callback_metrics
@@ -86,4 +97,4 @@ class StepsProgressBar(RichProgressBar):
 
 def readable(name: str, value: float) -> str:
     """A value as the bar shows it: mIoU in percent, everything else with three decimals."""
-    return f"{100 * value:.2f} %" if name == "mIoU" else f"{value:.3f}"
+    return f"{100 * value:.1f}%" if name == "mIoU" else f"{value:.3f}"

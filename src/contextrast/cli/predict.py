@@ -32,9 +32,11 @@ def predict(config: DictConfig) -> None:
     checkpoint = load_checkpoint(config.checkpoint)
     images = find_images(config.input)
     names = result_names(images)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device)
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    )
     network = checkpoint.network().to(device)
-    for path, name in track(list(zip(images, names, strict=True)), "Predicting"):
+    for (path, _), name in track(list(zip(images, names, strict=True)), "Predicting"):
         image = decode_image(path)
         ids = segment(network, image, config)
         save_mask(ids, checkpoint.labels, run_dir / "masks" / name)

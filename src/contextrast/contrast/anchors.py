@@ -55,9 +55,7 @@ class RunningAnchors(nn.Module):
         self.register_buffer("anchors", torch.zeros(num_stages, num_classes, embedding_dim))
         self.register_buffer("seen", torch.zeros(num_stages, num_classes, dtype=torch.bool))
         self.register_buffer("batch_anchors", torch.zeros(num_stages, num_classes, embedding_dim), persistent=False)
-        self.register_buffer(
-            "batch_present", torch.zeros(num_stages, num_classes, dtype=torch.bool), persistent=False
-        )
+        self.register_buffer("batch_present", torch.zeros(num_stages, num_classes, dtype=torch.bool), persistent=False)
 
     @torch.no_grad()
     def observe(self, anchors: list[Tensor], counts: list[Tensor]) -> None:

@@ -11,6 +11,7 @@ from contextrast.contrast.fusion import StaticFusion
 from contextrast.contrast.heads import at_least_float32, unit_length
 from contextrast.contrast.losses import pixel_anchor_loss
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
+from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
 from contextrast.contrast.stages import StagePixels, as_rows, to_grid
 from contextrast.errors import ConfigError
@@ -71,7 +72,9 @@ class ContextualContrast(nn.Module):
     ) -> None:
         super().__init__()
         if not stage_weights:
-            raise ConfigError("stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]")
+            raise ConfigError(
+                "stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
+            )
         if temperature <= 0:
             raise ConfigError(f"temperature must be positive, got {temperature}")
         self.num_classes = num_classes
@@ -110,8 +113,7 @@ class ContextualContrast(nn.Module):
             stages = self._stages(embeddings, target, prediction)
             anchors, counts = self._anchors(stages)
             similarities = [
-                self.negatives(pixels, anchor, self.temperature)
-                for pixels, anchor in zip(stages, anchors, strict=True)
+                self.negatives(pixels, anchor, self.temperature) for pixels, anchor in zip(stages, anchors, strict=True)
             ]
             losses = [
                 weight * pixel_anchor_loss(similarity, pixels.classes, count)
@@ -124,7 +126,7 @@ class ContextualContrast(nn.Module):
     def update(self) -> None:
         """Bring what outlives a step up to date; called once after every optimiser step."""
         for part in (self.running_anchors, self.negatives):
-            if part is not None and hasattr(part, "update"):
+            if isinstance(part, RunningAnchors | RandomNegatives):
                 part.update()
 
     def _stages(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[StagePixels]:

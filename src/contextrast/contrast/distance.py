@@ -54,9 +54,7 @@ def exact_squared_distance(edges: Tensor) -> Tensor:
     block = max(1, _BROADCAST_CELLS // max(1, edges.shape[0] * height * width))
     if torch.compiler.is_compiling():
         block = height  # the compiler fuses sum and minimum, nothing of this size is ever stored
-    parts = [
-        (between[start : start + block, :, None] + squared[:, None]).amin(2) for start in range(0, height, block)
-    ]
+    parts = [(between[start : start + block, :, None] + squared[:, None]).amin(2) for start in range(0, height, block)]
     return torch.cat(parts, 1)
 
 
@@ -79,7 +77,8 @@ def kornia_distance(edges: Tensor) -> Tensor:
     Returns:
         ``[B, H, W]`` float32; 0 everywhere in an image without any edge.
     """
-    return kornia.contrib.distance_transform(edges.unsqueeze(1).float()).squeeze(1)
+    distance: Tensor = kornia.contrib.distance_transform(edges.unsqueeze(1).float())
+    return distance.squeeze(1)
 
 
 TRANSFORMS: dict[str, Transform] = {"exact": exact_squared_distance, "kornia": kornia_distance}

@@ -36,9 +36,7 @@ class EmbeddingHeads(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Map features ``[B, C_i, H_i, W_i]`` to unit-length embeddings ``[B, D, H_i, W_i]`` in at least float32."""
-        return [
-            unit_length(head(feature), dim=1) for head, feature in zip(self.heads, features, strict=True)
-        ]
+        return [unit_length(head(feature), dim=1) for head, feature in zip(self.heads, features, strict=True)]
 
 
 def unit_length(vectors: Tensor, dim: int) -> Tensor:

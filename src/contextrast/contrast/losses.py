@@ -10,8 +10,8 @@ from contextrast.contrast.similarity import Similarities
 def pixel_anchor_loss(similarities: Similarities, classes: Tensor, counts: Tensor) -> Tensor:
     """Pull all pixels of a class to its anchor and push the anchor's negatives away, for one stage.
 
-    L = 1/|N_i| Σ_n 1/|V+| Σ_{v+} softplus(log Z^n − s(v+)), which is −log(e^s / (e^s + Z)) without overflow. The divisor
-    |N_i|, the classes that occur, follows Contextrast++, Eq. 5. An anchor without negatives adds 0 and still counts.
+    L = 1/|N_i| Σ_n 1/|V+| Σ_{v+} softplus(log Z^n − s(v+)), which is −log(e^s / (e^s + Z)) without overflow. The
+    divisor |N_i|, the classes that occur, follows Contextrast++, Eq. 5. An anchor without negatives adds 0 and counts.
 
     Args:
         similarities: Positives ``[P]`` and log-partitions ``[N]`` of the stage.

@@ -1,7 +1,7 @@
 """The samplings that BANE is compared with: all negatives, random ones, semi-hard ones (Wang et al., ICCV 2021).
 
-Draws are reproducible: every pixel's random key is a hash of seed, step, stage, image and position, so no generator state
-is involved and nothing depends on the device.
+Draws are reproducible: every pixel's random key is a hash of seed, step, stage, image and position, so no generator
+state is involved and nothing depends on the device.
 """
 
 import torch
@@ -71,7 +71,7 @@ class RandomNegatives(nn.Module):
         """Random key of every pixel, ``[B, H, W]`` int64."""
         batch, height, width = pixels.classes.shape
         device = pixels.classes.device
-        draw_id = _hash(_hash(_hash(self.step + (self.seed << 20)) + pixels.index) + torch.arange(batch, device=device))
+        draw_id = _hash(_hash(_hash(self.step + (self.seed << 20)) + pixels.stage) + torch.arange(batch, device=device))
         return _hash(draw_id[:, None] + torch.arange(height * width, device=device)).view(batch, height, width)
 
 

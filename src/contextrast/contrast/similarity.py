@@ -101,7 +101,7 @@ def gathered_dots(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
         ``[K, P]``.
     """
     padded = torch.cat([anchors, anchors.new_zeros(1, anchors.shape[1])])
-    dots: Tensor = _GatheredDots.apply(rows, padded, index)  # type: ignore[no-untyped-call]
+    dots: Tensor = _GatheredDots.apply(rows, padded, index)
     return dots
 
 

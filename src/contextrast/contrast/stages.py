@@ -14,14 +14,14 @@ class StagePixels(NamedTuple):
         classes: True class of every pixel, ``[B, H, W]`` int64; ``num_classes`` marks ignored pixels.
         predictions: Class the network predicts, ``[B, H, W]`` int64.
         num_classes: N.
-        index: Position of the stage, 0 is the shallowest.
+        stage: Position of the stage, 0 is the shallowest.
     """
 
     embeddings: Tensor
     classes: Tensor
     predictions: Tensor
     num_classes: int
-    index: int
+    stage: int
 
 
 def to_grid(labels: Tensor, height: int, width: int) -> Tensor:
@@ -29,7 +29,9 @@ def to_grid(labels: Tensor, height: int, width: int) -> Tensor:
 
     The same choice as ``nearest-exact`` interpolation, in whole numbers, which keeps integer labels integer.
     """
-    return labels[:, _centres(labels.shape[1], height, labels.device)][:, :, _centres(labels.shape[2], width, labels.device)]
+    rows = _centres(labels.shape[1], height, labels.device)
+    columns = _centres(labels.shape[2], width, labels.device)
+    return labels[:, rows][:, :, columns]
 
 
 def _centres(full: int, cells: int, device: torch.device) -> Tensor:

@@ -126,7 +126,9 @@ def paint_ground(canvas: Pixels, camera: Camera, chance: Chance, street: Street)
 def _ground_strips(chance: Chance, street: Street) -> Pixels:
     """Cross-sections of the ground: 0 plain, 1 with dashes, 2 zebra crossing, 3 line across, 4 joint, 5 shadow."""
     left, right = (BINS // 2 + int(kerb * BINS_PER_METRE) for kerb in street.kerbs)
-    flags = mix(street.asphalt, chance.pick(((142, 138, 130), (158, 144, 126), (120, 120, 124))), chance.uniform(0.3, 1.0))
+    flags = mix(
+        street.asphalt, chance.pick(((142, 138, 130), (158, 144, 126), (120, 120, 124))), chance.uniform(0.3, 1.0)
+    )
     flags = scale(flags, chance.uniform(0.92, 1.22))
     plain = np.full(BINS, pack(flags, PAVEMENT), dtype="<u4")
     plain[left:right] = pack(street.asphalt, ROAD)

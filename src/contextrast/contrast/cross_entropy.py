@@ -1,0 +1,88 @@
+"""Pixel-wise cross-entropy, with what segmentation adds to it."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contextrast.contrast.heads import at_least_float32
+from contextrast.errors import ConfigError
+
+
+class CrossEntropy(nn.Module):
+    """Pixel-wise cross-entropy with class weights, label smoothing and online hard example mining.
+
+    Args:
+        class_weights: One weight a class; all equal if not given.
+        label_smoothing: Share of the target distribution spread over all classes.
+        ohem_threshold: Keep only pixels whose true class's probability is at most this (Shrivastava et al., CVPR 2016);
+            None keeps all.
+        ohem_min_share: Keep at least this share of the valid pixels, the hardest first.
+        ignore_index: Label of pixels that take part in nothing.
+
+    Raises:
+        ConfigError: If a share lies outside [0, 1].
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        ohem_threshold: float | None = None,
+        ohem_min_share: float = 0.1,
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        shares = {"label_smoothing": label_smoothing, "ohem_min_share": ohem_min_share}
+        shares |= {} if ohem_threshold is None else {"ohem_threshold": ohem_threshold}
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"cross_entropy.{name} must be between 0 and 1, got {value}")
+        weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.label_smoothing = label_smoothing
+        self.ohem_threshold = ohem_threshold
+        self.ohem_min_share = ohem_min_share
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean over the kept pixels of logits ``[B, N, H, W]`` against ``[B, H, W]``, a connected 0 if there is none.
+
+        Raises:
+            ConfigError: If the number of class weights is not that of the classes.
+        """
+        logits, weights = at_least_float32(logits), self.class_weights
+        if weights is not None and len(weights) != logits.shape[1]:
+            raise ConfigError(f"cross_entropy.class_weights has {len(weights)} values for {logits.shape[1]} classes")
+        target = target.long()
+        losses = F.cross_entropy(
+            logits,
+            target,
+            weight=None if weights is None else weights.to(logits.dtype),
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        kept = (target != self.ignore_index).to(losses.dtype)
+        if self.ohem_threshold is not None:
+            kept = kept * self._hard(logits, target)
+        if weights is not None:
+            divisor = weights.to(losses.dtype)[torch.where(target == self.ignore_index, 0, target)] * kept
+        else:
+            divisor = kept
+        return (losses * kept).sum() / divisor.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+
+    @torch.no_grad()
+    def _hard(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Pixels below the probability threshold, or the hardest share if that is more; ``[B, H, W]``."""
+        assert self.ohem_threshold is not None
+        valid = target != self.ignore_index
+        index = torch.where(valid, target, 0).unsqueeze(1)
+        probability = logits.softmax(1).gather(1, index).squeeze(1).masked_fill(~valid, 2.0)
+        ordered = probability.flatten().sort().values
+        least = ((valid.sum() * self.ohem_min_share).long() - 1).clamp(0, ordered.numel() - 1)
+        threshold = ordered.gather(0, least.view(1)).clamp_min(self.ohem_threshold)
+        return (probability <= threshold).to(logits.dtype)
