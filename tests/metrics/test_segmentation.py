@@ -127,6 +127,16 @@ def test_an_empty_split_is_nan_and_not_an_error() -> None:
     assert scores.iou.isnan().all()
 
 
+@pytest.mark.parametrize("preds", [torch.zeros(2, 3, 8, 9), torch.zeros(2, 8, 9, dtype=torch.long)])
+def test_nothing_is_read_on_the_host(preds: Tensor) -> None:
+    """Tensors of the meta device have no values, so every read of one, and every shape made of values, would raise."""
+    metric = SegmentationScores(3).to("meta")
+    metric.update(preds.to("meta"), torch.zeros(2, 8, 9, dtype=torch.long, device="meta"))
+    assert scores_from_counts(metric.confmat, metric.missed).iou.shape == (3,)
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        torch.bincount(metric.missed)
+
+
 def test_reset_forgets_and_nothing_enters_a_checkpoint() -> None:
     metric = SegmentationScores(2)
     metric.update(torch.tensor([[[9, 1]]]), torch.tensor([[[0, 1]]]))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class RunFiles(pl.Callback):
     """Writes ``environment.json`` before a run and ``metrics.json`` after it.
 
-    ``metrics.json`` holds the scores of the last validation with per-class values and confusion matrix, the step they
-    belong to, the best mIoU of all validations, and the seconds of training. It appears when the run is complete, and
-    not when it stops with an error.
+    ``metrics.json`` holds the scores of the last step with per-class values and confusion matrix, the best mIoU of all
+    validations, and the seconds of training. It appears when the last step has been validated, in the run or by
+    ``trainer.validate`` after it, and not when the run stops with an error.
 
     Args:
         directory: The run folder.
@@ -67,8 +67,9 @@ class RunFiles(pl.Callback):
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write ``metrics.json``."""
-        self._write(trainer)
+        """Write ``metrics.json`` if the last step was validated."""
+        if self._last is not None and self._last["step"] == trainer.global_step:
+            self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self._last is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contextrast.data.streets import fields
 from contextrast.data.streets.canvas import (
@@ -126,22 +127,10 @@ def paint_ground(canvas: Pixels, camera: Camera, chance: Chance, street: Street)
 def _ground_strips(chance: Chance, street: Street) -> Pixels:
     """Cross-sections of the ground: 0 plain, 1 with dashes, 2 zebra crossing, 3 line across, 4 joint, 5 shadow."""
     left, right = (BINS // 2 + int(kerb * BINS_PER_METRE) for kerb in street.kerbs)
-    flags = mix(
-        street.asphalt, chance.pick(((142, 138, 130), (158, 144, 126), (120, 120, 124))), chance.uniform(0.3, 1.0)
-    )
-    flags = scale(flags, chance.uniform(0.92, 1.22))
-    plain = np.full(BINS, pack(flags, PAVEMENT), dtype="<u4")
-    plain[left:right] = pack(street.asphalt, ROAD)
-    kerb = pack(scale(flags, chance.uniform(0.75, 1.3)), PAVEMENT)
-    plain[left - 7 : left] = plain[right : right + 7] = kerb
+    stone = chance.pick(((142, 138, 130), (158, 144, 126), (120, 120, 124)))
+    flags = scale(mix(street.asphalt, stone, chance.uniform(0.3, 1.0)), chance.uniform(0.92, 1.22))
     paint = pack(mix((222, 220, 212), street.asphalt, chance.uniform(0.0, 0.5)), ROAD)
-    if chance.happens(0.5):  # lines along the kerbs
-        edge = pack(mix((210, 180, 80), street.asphalt, 0.3), ROAD) if chance.happens(0.5) else paint
-        plain[left + 10 : left + 15] = plain[right - 15 : right - 10] = edge
-    for _ in range(chance.integer(0, 2)):  # wheel tracks and repaired trenches
-        start = chance.integer(left, right - 20)
-        plain[start : start + chance.integer(10, 40)] = pack(scale(street.asphalt, chance.uniform(0.8, 1.15)), ROAD)
-    strips = np.stack([plain] * 6)
+    strips = np.stack([_plain_strip(chance, street, flags, paint, left, right)] * 6)
     middle = (left + right) // 2 if chance.happens(0.7) else left + int(3.2 * BINS_PER_METRE)
     if middle < right - 40:
         strips[1, middle - 3 : middle + 3] = paint
@@ -150,9 +139,8 @@ def _ground_strips(chance: Chance, street: Street) -> Pixels:
     strips[3, left + 4 : middle] = paint
     strips[4, :left] = strips[4, right:] = pack(scale(flags, 0.82), PAVEMENT)
     dim = chance.uniform(0.45, 0.7)
-    strips[5] = np.where(
-        strips[0] >> 24 == ROAD, pack(scale(street.asphalt, dim), ROAD), pack(scale(flags, dim), PAVEMENT)
-    )
+    strips[5] = pack(scale(flags, dim), PAVEMENT)
+    strips[5, left:right] = pack(scale(street.asphalt, dim), ROAD)
     if street.sunny:  # the houses on the other side throw their shadow over pavement and part of the road
         reach = BINS // 2 + int(chance.uniform(*street.kerbs) * BINS_PER_METRE)
         shaded = slice(0, reach) if street.sunny > 0 else slice(reach, BINS)
@@ -160,9 +148,21 @@ def _ground_strips(chance: Chance, street: Street) -> Pixels:
     return strips
 
 
-def _strip_of_distance(
-    chance: Chance, distance: np.ndarray[tuple[int], np.dtype[np.float32]]
-) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def _plain_strip(chance: Chance, street: Street, flags: Color, paint: int, left: int, right: int) -> Pixels:
+    """Pavement, kerb, road, with what runs along it: lines, wheel tracks, repaired trenches."""
+    strip = np.full(BINS, pack(flags, PAVEMENT), dtype="<u4")
+    strip[left:right] = pack(street.asphalt, ROAD)
+    strip[left - 7 : left] = strip[right : right + 7] = pack(scale(flags, chance.uniform(0.75, 1.3)), PAVEMENT)
+    if chance.happens(0.5):
+        edge = pack(mix((210, 180, 80), street.asphalt, 0.3), ROAD) if chance.happens(0.5) else paint
+        strip[left + 10 : left + 15] = strip[right - 15 : right - 10] = edge
+    for _ in range(chance.integer(0, 2)):
+        start = chance.integer(left, right - 50)
+        strip[start : start + chance.integer(10, 40)] = pack(scale(street.asphalt, chance.uniform(0.8, 1.15)), ROAD)
+    return strip
+
+
+def _strip_of_distance(chance: Chance, distance: NDArray[np.float32]) -> NDArray[np.int32]:
     """Which cross-section of `_ground_strips` the ground has at a distance, one a row."""
     period, dash = chance.uniform(5, 9), chance.uniform(2, 4)
     phase = (distance + np.float32(chance.uniform(0, period))) % np.float32(period)

@@ -13,7 +13,8 @@ from contextrast.data.streets.backdrop import draw_street, paint_ground, paint_s
 from contextrast.data.streets.canvas import Camera
 from contextrast.data.streets.chance import Chance
 from contextrast.data.streets.photo import annotate, photograph
-from contextrast.data.streets.things import Place, draw_things
+from contextrast.data.streets.place import Place
+from contextrast.data.streets.things import draw_things
 from contextrast.data.streets.walls import paint_fronts
 from contextrast.errors import ConfigError, DataError
 

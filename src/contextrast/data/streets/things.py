@@ -1,11 +1,10 @@
 """What stands in a street: poles, signs, trees, cars, people, cyclists, and things that have no class."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from contextrast.data.streets import sprites
-from contextrast.data.streets.backdrop import Street
 from contextrast.data.streets.canvas import (
     BICYCLIST,
     CAR,
@@ -15,20 +14,16 @@ from contextrast.data.streets.canvas import (
     SIGN,
     TREE,
     VOID,
-    Camera,
     Color,
-    Pixels,
-    mix,
-    pack,
     pack_palette,
     paste,
     scale,
 )
-from contextrast.data.streets.chance import Chance
+from contextrast.data.streets.place import Place
 from contextrast.data.streets.surfaces import LEAVES
 from contextrast.data.streets.walls import fence_panels
 
-_CLOTHES: tuple[Color, ...] = (
+_CLOTHES: Final[tuple[Color, ...]] = (
     (30, 32, 40),
     (44, 46, 56),
     (52, 60, 104),
@@ -38,8 +33,8 @@ _CLOTHES: tuple[Color, ...] = (
     (56, 104, 62),
     (196, 192, 184),
 )
-_SKIN: tuple[Color, ...] = ((206, 162, 136), (170, 122, 92), (106, 76, 60))
-_PAINTS: tuple[Color, ...] = (
+_SKIN: Final[tuple[Color, ...]] = ((206, 162, 136), (170, 122, 92), (106, 76, 60))
+_PAINTS: Final[tuple[Color, ...]] = (
     (38, 40, 44),
     (70, 74, 80),
     (112, 114, 116),
@@ -50,8 +45,15 @@ _PAINTS: tuple[Color, ...] = (
     (46, 76, 62),
     (110, 96, 78),
 )
-_METALS: tuple[Color, ...] = ((58, 62, 60), (92, 94, 94), (138, 140, 140), (46, 52, 46), (112, 98, 82))
-_SIGN_FACES: tuple[tuple[Color, Color, Color], ...] = (
+_METALS: Final[tuple[Color, ...]] = (
+    (50, 54, 52),
+    (84, 86, 86),
+    (150, 152, 152),
+    (40, 46, 40),
+    (176, 178, 176),
+    (112, 98, 82),
+)
+_SIGN_FACES: Final[tuple[tuple[Color, Color, Color], ...]] = (
     ((186, 36, 36), (220, 218, 212), (36, 36, 36)),
     ((184, 38, 40), (226, 226, 220), (176, 40, 40)),
     ((206, 206, 204), (38, 70, 152), (216, 216, 214)),
@@ -60,55 +62,6 @@ _SIGN_FACES: tuple[tuple[Color, Color, Color], ...] = (
     ((206, 206, 204), (44, 104, 72), (214, 214, 210)),
     ((120, 122, 122), (152, 152, 150), (128, 128, 128)),  # the back of a sign, as grey as its pole
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a thing needs to know to be drawn.
-
-    Attributes:
-        canvas: Changed in place.
-        camera: Where the scene is seen from.
-        street: The layout.
-        chance: The scene's stream of draws.
-        cars: Where cars stand already, across and away.
-    """
-
-    canvas: Pixels
-    camera: Camera
-    street: Street
-    chance: Chance
-    cars: list[tuple[float, float]] = field(default_factory=list)
-
-    def box(
-        self, x: float, z: float, width: float, height: float, base: float = 0.0
-    ) -> tuple[float, float, float, float]:
-        """Image box of an upright thing: its middle ``x``, width, height and base above the ground in metres."""
-        unit = self.camera.focal / z
-        left = self.camera.column(x, z) - width * unit / 2
-        return left, self.camera.row(base + height, z), width * unit, height * unit
-
-    def tint(self, color: Color, z: float, gain: float = 1.0) -> Color:
-        """A thing's colour at a distance: brightened by ``gain``, then faded into the haze."""
-        return mix(scale(color, gain), self.street.haze, z / (z + 220))
-
-    def fill(self, box: tuple[float, float, float, float], color: Color, label: int) -> None:
-        """Fills a box; it keeps at least one pixel's width and height."""
-        left, top = round(box[0]), round(box[1])
-        right, bottom = max(round(box[0] + box[2]), left + 1), max(round(box[1] + box[3]), top + 1)
-        self.canvas[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = pack(color, label)
-
-    def pavement(self, margin: float = 0.3) -> float:
-        """Draws a place across on one of the pavements, metres."""
-        side = 0 if self.chance.happens(0.5) else 1
-        kerb, front = self.street.kerbs[side], self.street.fronts[side]
-        outward = -1 if side == 0 else 1
-        return self.chance.uniform(kerb + outward * margin, front - outward * margin)
-
-    def kerbside(self, offset: float = 0.35) -> float:
-        """Draws a place just beyond one of the kerbs, metres."""
-        left, right = self.street.kerbs
-        return left - offset if self.chance.happens(0.5) else right + offset
 
 
 def draw_things(place: Place) -> None:
@@ -122,8 +75,8 @@ def draw_things(place: Place) -> None:
         (_traffic_light, 0, 2, 5, 30),
         (_parked_car, 0, 5, 6, 60),
         (_moving_car, 0, 2, 7, 60),
-        (_pedestrian, 1, 4, 5, 40),
-        (_cyclist, 0, 2, 7, 30),
+        (_pedestrian, 1, 4, 5, 36),
+        (_cyclist, 0, 2, 6.5, 30),
         (_clutter, 0, 2, 5, 30),
     )
     queue: list[tuple[float, Callable[[], None]]] = []
@@ -131,7 +84,7 @@ def draw_things(place: Place) -> None:
         for _ in range(chance.integer(least, most)):
             z = 1 / chance.uniform(1 / far, 1 / near)  # as many per pixel of the image at every distance
             queue.append((z, partial(draw, place, z)))
-    for _ in range(chance.pick((0, 1, 1, 2))):
+    for _ in range(chance.pick((0, 1, 1, 2, 2))):
         queue.extend(fence_panels(place.canvas, place.camera, chance, place.street))
     if chance.happens(0.4):
         queue.extend(_bollards(place))
@@ -156,7 +109,7 @@ def _lamp_post(place: Place, z: float) -> None:
     chance = place.chance
     x, high = place.kerbside(), chance.uniform(4.5, 8.5)
     metal = place.tint(chance.pick(_METALS), z)
-    place.fill(place.box(x, z, chance.uniform(0.09, 0.17), high), metal, POLE)
+    place.fill(place.box(x, z, chance.uniform(0.12, 0.2), high), metal, POLE)
     if chance.happens(0.6):  # the arm, over the road
         reach = chance.uniform(0.8, 1.8)
         inward = reach / 2 if x < 0 else -reach / 2
@@ -167,7 +120,7 @@ def _lamp_post(place: Place, z: float) -> None:
 def _sign_post(place: Place, z: float) -> None:
     chance = place.chance
     x, high = place.kerbside(chance.uniform(0.2, 0.9)), chance.uniform(2.0, 2.8)
-    place.fill(place.box(x, z, chance.uniform(0.07, 0.12), high), place.tint(chance.pick(_METALS), z), POLE)
+    place.fill(place.box(x, z, chance.uniform(0.09, 0.14), high), place.tint(chance.pick(_METALS), z), POLE)
     gain = chance.uniform(0.6, 1.1)
     palette = pack_palette([place.tint(color, z, gain) for color in chance.pick(_SIGN_FACES)], SIGN)
     if chance.happens(0.25):  # a board with directions
@@ -183,11 +136,7 @@ def _traffic_light(place: Place, z: float) -> None:
     chance = place.chance
     x, high = place.kerbside(0.4), chance.uniform(2.1, 2.6)
     place.fill(place.box(x, z, 0.12, high), place.tint((60, 62, 62), z), POLE)
-    lamps = (
-        [(190, 60, 50), (60, 52, 40), (48, 60, 52)]
-        if chance.happens(0.5)
-        else [(64, 46, 44), (60, 52, 40), (80, 210, 130)]
-    )
+    lamps = chance.pick((((190, 60, 50), (60, 52, 40), (48, 60, 52)), ((64, 46, 44), (60, 52, 40), (80, 210, 130))))
     palette = pack_palette([place.tint(color, z) for color in ((36, 38, 38), *lamps)], SIGN)
     paste(place.canvas, sprites.traffic_light(), palette, place.box(x, z, 0.4, 1.1, high))
 
@@ -236,7 +185,7 @@ def _pedestrian(place: Place, z: float) -> None:
         hair = chance.pick(((44, 36, 30), (84, 62, 42), (130, 124, 118), (60, 62, 80)))
         coat, legs, bag = (chance.pick(_CLOTHES) for _ in range(3))
         parts = (chance.pick(_SKIN), hair, coat, legs, (42, 38, 36), bag)
-        palette = pack_palette([place.tint(color, z, 1.0) for color in parts], PEDESTRIAN)
+        palette = pack_palette([place.tint(color, z) for color in parts], PEDESTRIAN)
         sprite = chance.pick(sprites.pedestrians())
         paste(place.canvas, sprite, palette, place.box(x, z, high / 2, high), chance.happens(0.5))
         x += chance.sign() * 0.7
@@ -247,15 +196,8 @@ def _cyclist(place: Place, z: float) -> None:
     left, right = place.street.kerbs
     x = chance.pick((left + 0.7, right - 0.7, chance.uniform(left, right)))
     coat = chance.pick((*_CLOTHES, (206, 214, 60)))
-    parts = (
-        chance.pick(_SKIN),
-        chance.pick(_CLOTHES),
-        coat,
-        chance.pick(_CLOTHES),
-        (42, 38, 36),
-        (34, 34, 36),
-        chance.pick(_PAINTS),
-    )
+    skin, helmet, legs, frame = (chance.pick(colors) for colors in (_SKIN, _CLOTHES, _CLOTHES, _PAINTS))
+    parts = (skin, helmet, coat, legs, (42, 38, 36), (34, 34, 36), frame)
     palette = pack_palette([place.tint(color, z) for color in parts], BICYCLIST)
     paste(place.canvas, chance.pick(sprites.cyclists()), palette, place.box(x, z, 1.75, 1.75), chance.happens(0.5))
 

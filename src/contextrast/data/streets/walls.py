@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contextrast.data.streets import surfaces
 from contextrast.data.streets.backdrop import Street
@@ -83,6 +84,33 @@ def paint_walls(canvas: Pixels, camera: Camera, walls: Sequence[Wall]) -> None:
         camera: Where it is seen from.
         walls: What to paint.
     """
+    left, right, (reach, height, texel, label) = _wall_of_column(camera, walls)
+    if left >= right:
+        return
+    columns = np.abs(np.arange(left, right) + (0.5 - camera.center)).clip(0.5).astype(np.float32)
+    metres = reach / columns  # of a pixel, at the wall's distance
+    tops = np.float32(camera.horizon) - (height - np.float32(camera.eye)) / metres
+    bottoms = np.float32(camera.horizon) + np.float32(camera.eye) / metres
+    top, bottom = max(int(tops.min()), 0), min(int(bottoms.max()) + 1, camera.height)
+    rows = np.arange(top, bottom, dtype=np.float32)[:, None]
+    texels = metres * np.float32(surfaces.TEXELS_PER_METRE)
+    up = (np.float32(camera.horizon - 0.5) - rows) * texels
+    up += np.float32(camera.eye * surfaces.TEXELS_PER_METRE)
+    index = up.clip(0, surfaces.ROWS - 1, out=up).astype(np.intp)
+    index *= surfaces.COLUMNS
+    index += texel + (texels * np.float32(camera.focal)).astype(np.intp) % surfaces.COLUMNS
+    show(canvas[top:bottom, left:right], surfaces.atlas().take(index), (rows >= tops) & (rows < bottoms), label)
+
+
+def _wall_of_column(
+    camera: Camera, walls: Sequence[Wall]
+) -> tuple[int, int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp], Pixels]]:
+    """Looks up the wall that each column of the image meets.
+
+    Returns:
+        First column with a wall; the one after the last; and for the columns between them the wall's distance from the
+        camera's line, its height (0 without a wall), the first texel of its surface, and its train id as a word.
+    """
     reach, height = np.ones(camera.width, dtype=np.float32), np.zeros(camera.width, dtype=np.float32)
     texel, label = np.zeros(camera.width, dtype=np.intp), np.zeros(camera.width, dtype="<u4")
     left, right = camera.width, 0
@@ -93,22 +121,8 @@ def paint_walls(canvas: Pixels, camera: Camera, walls: Sequence[Wall]) -> None:
             reach[first:last], height[first:last] = wall.across, wall.height
             texel[first:last], label[first:last] = wall.surface * surfaces.ROWS * surfaces.COLUMNS, wall.label << 24
             left, right = min(left, first), max(right, last)
-    if left >= right:
-        return
     span = slice(left, right)
-    columns = np.abs(np.arange(left, right) + (0.5 - camera.center)).clip(0.5).astype(np.float32)
-    metres = reach[span] / columns  # of a pixel, at the wall's distance
-    tops = np.float32(camera.horizon) - (height[span] - np.float32(camera.eye)) / metres
-    bottoms = np.float32(camera.horizon) + np.float32(camera.eye) / metres
-    top, bottom = max(int(tops.min()), 0), min(int(bottoms.max()) + 1, camera.height)
-    rows = np.arange(top, bottom, dtype=np.float32)[:, None]
-    texels = metres * np.float32(surfaces.TEXELS_PER_METRE)
-    up = (np.float32(camera.horizon - 0.5) - rows) * texels
-    up += np.float32(camera.eye * surfaces.TEXELS_PER_METRE)
-    index = up.clip(0, surfaces.ROWS - 1, out=up).astype(np.intp)
-    index *= surfaces.COLUMNS
-    index += texel[span] + (texels * np.float32(camera.focal)).astype(np.intp) % surfaces.COLUMNS
-    show(canvas[top:bottom, span], surfaces.atlas().take(index), (rows >= tops) & (rows < bottoms), label[span])
+    return left, right, (reach[span], height[span], texel[span], label[span])
 
 
 def fence_panels(
@@ -123,7 +137,7 @@ def fence_panels(
     side, kerb, front = (-1, 1)[index], abs(street.kerbs[index]), abs(street.fronts[index])
     across = chance.pick((front - 0.15, kerb + 0.2))
     surface = chance.pick(surfaces.FENCES) + (surfaces.SURFACES if street.sunny == -side else 0)
-    start, height = 1 / chance.uniform(1 / 40, 1 / 4), chance.uniform(0.8, 1.6)
+    start, height = 1 / chance.uniform(1 / 40, 1 / 4), chance.uniform(0.9, 1.7)
     panels: list[tuple[float, Callable[[], None]]] = []
     for number in range(chance.integer(1, 4)):
         wall = Wall(side, across, start + _PANEL * number, _PANEL, height, surface, FENCE)

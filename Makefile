@@ -1,0 +1,48 @@
+# Everything runs in .venv at the top of the repository, which the first target that needs it makes by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Written when everything is installed; older than the requirements means install again.
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-slow lint format lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+train: $(INSTALLED) ## train on generated street scenes; make train ARGS="data=camvid data.root=PATH"
+	$(BIN)/contextrast-train $(ARGS)
+
+test: $(INSTALLED) ## run the tests, with coverage; make test ARGS="tests/contrast"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --cov $(ARGS)
+
+test-slow: $(INSTALLED) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(INSTALLED) ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet \
+		--no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean: ## remove caches and build products; keeps .venv, runs and results
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov dist build
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) --version`: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv  # installs in half a minute what pip needs several for
+	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps -e .
+	@touch $@

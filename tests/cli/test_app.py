@@ -1,0 +1,89 @@
+"""What a newcomer's mistakes print: one clear error, no traceback, exit code 1."""
+
+import pytest
+import torch
+
+from contextrast.cli import evaluate, predict, train
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs a command's ``main`` with arguments; returns its exit code and what it printed on stderr."""
+
+    def call(command, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", [command.__name__, *arguments, f"hydra.run.dir={tmp_path / 'run'}"])
+        with pytest.raises(SystemExit) as stopped:
+            command.main()
+        return stopped.value.code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["optimiser=sgd"], ["optimiser", "optimizer"]),
+        (["loss=contrastt"], ["contrastt", "contextrast", "ce"]),
+        (["loss.alhpa=0.2"], ["alhpa", "alpha"]),
+        (["data=camvid"], ["data.root=PATH"]),
+        (["data=camvid", "data.root=/no/such/folder"], ["/no/such/folder"]),
+        (["model.encoder_weights=/no/such/file.pth"], ["/no/such/file.pth"]),
+        (["model.encoder_weights=null", "model.encoder=resnet9999"], ["resnet9999", "resnet18"]),
+        (["model.encoder_weights=null", "model.stages=[2,3,4,6]"], ["stage 6", "320 channels"]),
+        (["model.encoder_weights=null", "loss.stage_weights=[1.0]"], ["stage_weights", "model.stages"]),
+        (["model.encoder_weights=null", "model.architecture=DeepLabV3Plus", "~model.decoder_pyramid_channels",
+          "~model.decoder_segmentation_channels", "~model.decoder_dropout", "data.batch_size=1"], ["data.batch_size"]),
+        (["data.crop=[0,5]"], ["data.crop"]),
+        (["data.batch_size=4000"], ["data.batch_size=4000"]),
+        (["trainer.max_stps=3"], ["max_stps", "max_steps"]),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)  # fmt: skip
+def test_training_mistakes(run, arguments, words):
+    code, error = run(train, *arguments)
+    assert code == 1
+    assert "Traceback" not in error
+    for word in words:
+        assert word in error
+
+
+def test_a_finished_run_is_left_alone(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    code, error = run(train)
+    assert code == 1
+    assert "already holds a finished run" in error
+    assert (tmp_path / "run" / "metrics.json").read_text() == "{}"
+
+
+def test_an_output_folder_that_cannot_be_made(run, tmp_path):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    code, error = run(train)
+    assert code == 1
+    assert str(tmp_path / "run") in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("command", [evaluate, predict], ids=["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(None, "is no file"), (b"not a checkpoint", "cannot be read"), ("weights", "contextrast-train")],
+)
+def test_checkpoints_that_cannot_be_used(run, tmp_path, command, content, word):
+    path = tmp_path / "a.ckpt"
+    if content == "weights":
+        torch.save({"conv.weight": torch.zeros(3)}, path)
+    elif content is not None:
+        path.write_bytes(content)
+    extra = ["input=x.png"] if command is predict else []
+    code, error = run(command, f"checkpoint={path}", *extra)
+    assert code == 1
+    assert word in error
+    assert str(path) in error
+
+
+def test_a_checkpoint_has_to_be_named(run):
+    code, error = run(evaluate)
+    assert code == 1
+    assert "checkpoint" in error

@@ -1,0 +1,149 @@
+"""The commands one after the other, as a user runs them."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from contextrast.checkpoint import load_checkpoint
+from contextrast.data import Streets
+from contextrast.errors import CheckpointError
+from tests.conftest import TINY
+
+
+def command(name, *arguments, cwd, environment=None, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", f"contextrast.cli.{name}", *arguments], cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, "WANDB_MODE": "offline", **(environment or {})}, check=check, timeout=500,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run folder of two steps on tiny streets, made by the console command."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = command("train", *TINY, "hydra.run.dir=run", cwd=folder)
+    assert "mean" in done.stdout
+    return folder / "run"
+
+
+def test_the_run_folder_holds_what_a_run_leaves(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["step"] == 2
+    assert 0 <= metrics["miou"] <= 1
+    assert set(metrics["iou"]) == set(Streets.labels.classes)
+    environment = json.loads((trained / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["versions"]["torch"] == torch.__version__
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["trainer"]["max_steps"] == 2
+    assert "${" not in (trained / "config.yaml").read_text()
+    with (trained / "metrics.csv").open() as file:
+        assert any(row["val/miou"] for row in csv.DictReader(file))
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list((trained / "pictures").glob("*.png"))
+    assert list((trained / "wandb").glob("offline-run-*"))
+
+
+def test_evaluation_repeats_the_validation_of_training(trained, tmp_path):
+    done = command(
+        "evaluate", f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}", "protocols.multi_scale.scales=[0.5,1.0]",
+        "hydra.run.dir=run", cwd=tmp_path,
+    )  # fmt: skip
+    assert "multi scale" in done.stdout
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    training = json.loads((trained / "metrics.json").read_text())
+    assert metrics["single_scale"]["confusion"] == training["confusion"]
+    assert sum(map(sum, metrics["multi_scale"]["confusion"])) == sum(map(sum, training["confusion"]))
+
+
+def test_prediction_keeps_sizes_and_names(trained, tmp_path):
+    scenes = Streets("test", size=(70, 90))
+    (tmp_path / "images" / "deeper").mkdir(parents=True)
+    Image.fromarray(scenes.read(0)[0]).save(tmp_path / "images" / "first.jpg")
+    Image.fromarray(scenes.read(1)[0][:41, :53]).save(tmp_path / "images" / "deeper" / "second.PNG")
+    command(
+        "predict", f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", "input=images", "window=[64,64]",
+        "hydra.run.dir=run", cwd=tmp_path,
+    )  # fmt: skip
+    for name, size in (("first.png", (90, 70)), ("deeper/second.png", (53, 41))):
+        with Image.open(tmp_path / "run" / "masks" / name) as mask:
+            assert (mask.mode, mask.size) == ("P", size)
+            assert int(np.asarray(mask).max()) < 11
+            assert mask.getpalette()[:33] == [value for color in Streets.labels.palette for value in color]
+        with Image.open(tmp_path / "run" / "overlays" / name) as overlay:
+            assert overlay.size == size
+
+
+def test_two_images_of_one_name_are_refused(trained, tmp_path):
+    for suffix in ("png", "jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
+    arguments = [f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", f"input={tmp_path}/a.*", "hydra.run.dir=run"]
+    done = command("predict", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "would both become a.png" in done.stderr
+
+
+def test_the_deployed_network_is_all_that_is_loaded(trained):
+    checkpoint = load_checkpoint(trained / "checkpoints" / "last.ckpt")
+    network = checkpoint.network()
+    assert not network.training
+    full = torch.load(checkpoint.path, weights_only=True)["state_dict"]
+    assert any(key.startswith("loss.heads") for key in full)
+    assert set(checkpoint.weights) == {key.removeprefix("network.") for key in full if key.startswith("network.")}
+
+
+def test_weights_of_another_architecture_are_refused_with_a_list(trained):
+    checkpoint = load_checkpoint(trained / "checkpoints" / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"does not fit.*decoder") as refused:
+        checkpoint.network({"decoder_pyramid_channels": 32})
+    assert "in the checkpoint" in str(refused.value)
+
+
+def test_data_of_other_classes_is_refused(trained, tmp_path):
+    path = tmp_path / "other.ckpt"
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    content["hyper_parameters"]["labels"]["classes"][0] = "Heaven"
+    torch.save(content, path)
+    done = command("evaluate", f"checkpoint={path}", "hydra.run.dir=run", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "Heaven" in done.stderr
+
+
+def test_csv_logging_never_imports_wandb(tmp_path):
+    program = (
+        "import sys; sys.argv = ['train', *sys.argv[1:]]\n"
+        "from contextrast.cli.train import main\n"
+        "main()\n"
+        "assert 'wandb' not in sys.modules, 'wandb was imported'\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, *TINY, "logger=csv", "callbacks.pictures.num_images=1", "hydra.run.dir=run"],
+        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+
+
+CAMVID = os.environ.get("CONTEXTRAST_CAMVID")
+
+
+@pytest.mark.skipif(not CAMVID, reason="CONTEXTRAST_CAMVID names no folder with CamVid")
+def test_camvid_from_training_to_prediction(tmp_path):
+    tiny = [item for item in TINY if not item.startswith("data.dataset")]
+    command("train", "data=camvid", f"data.root={CAMVID}", *tiny, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
+    checkpoint = f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
+    command("evaluate", checkpoint, "protocols.multi_scale=null", "hydra.run.dir=evaluated", cwd=tmp_path)
+    evaluated = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
+    trained = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert evaluated["single_scale"]["confusion"] == trained["confusion"]
+    image = next((Path(CAMVID) / "val").iterdir())
+    command("predict", checkpoint, f"input={image}", "hydra.run.dir=predicted", cwd=tmp_path)
+    with Image.open(image) as original, Image.open(tmp_path / "predicted" / "masks" / f"{image.stem}.png") as mask:
+        assert mask.size == original.size

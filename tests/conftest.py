@@ -1,0 +1,55 @@
+"""One thread a process, as tests run side by side; and configurations composed as the commands compose them."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+os.environ["WANDB_MODE"] = "offline"
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
+from contextrast.config import config_directory
+
+# A network and images that a core trains in a second.
+TINY = (
+    "data.dataset.size=[64,64]",
+    "data.dataset.lengths.train=8",
+    "data.dataset.lengths.val=4",
+    "data.dataset.lengths.test=4",
+    "data.crop=[64,64]",
+    "data.batch_size=2",
+    "data.eval_batch_size=2",
+    "data.num_workers=0",
+    "model.encoder_weights=null",
+    "model.decoder_pyramid_channels=16",
+    "model.decoder_segmentation_channels=32",
+    "trainer.max_steps=2",
+    "trainer.precision=32-true",
+    "trainer.accelerator=cpu",
+)
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
+    """Composes a command's configuration, with the run folder ``tmp_path / "run"``."""
+
+    def build(name: str, *overrides: str) -> DictConfig:
+        run_dir = tmp_path / "run"
+        run_dir.mkdir(exist_ok=True)
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            config = compose(name, [f"paths.run_dir={run_dir}", *overrides], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+    yield build
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None

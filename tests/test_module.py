@@ -1,0 +1,175 @@
+"""The Lightning module: what a step does, what is logged, what a checkpoint holds."""
+
+from functools import partial
+
+import lightning.pytorch as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.optim import SGD
+from torch.optim.lr_scheduler import PolynomialLR
+from torch.utils.data import DataLoader
+
+from contextrast.callbacks import AnchorUpdate
+from contextrast.contrast import ContextrastLoss, CrossEntropyLoss
+from contextrast.data.labels import LabelTable
+from contextrast.errors import NonFiniteLossError
+from contextrast.models import Segmenter
+from contextrast.module import SegmentationModule
+
+LABELS = LabelTable("three", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+
+
+def network():
+    torch.manual_seed(0)
+    return Segmenter(
+        num_classes=3, mean=[0.5] * 3, std=[0.5] * 3, architecture="FPN", encoder="resnet18", encoder_weights=None,
+        decoder_pyramid_channels=8, decoder_segmentation_channels=32,
+    )  # fmt: skip
+
+
+def module(loss=None, **options):
+    net = network()
+    loss = ContextrastLoss(3, net.stage_channels, embedding_dim=8, **options) if loss is None else loss
+    return SegmentationModule(
+        net, loss, LABELS, partial(SGD, lr=0.02, momentum=0.9, weight_decay=5e-4),
+        partial(PolynomialLR, total_iters=4, power=0.9), encoder_lr_ratio=0.5, loss_lr_ratio=2.0, config={"seed": 1},
+    )  # fmt: skip
+
+
+def batches(count=4, size=(40, 50)):
+    generator = torch.Generator().manual_seed(1)
+    return [
+        {
+            "image": torch.randint(0, 256, (2, 3, *size), generator=generator, dtype=torch.uint8),
+            "mask": torch.randint(0, 3, (2, 1, 1), generator=generator).expand(2, *size).clone(),
+            "name": [f"{index}a", f"{index}b"],
+        }
+        for index in range(count)
+    ]
+
+
+def fit(model, steps=4, **options):
+    trainer = pl.Trainer(
+        max_steps=steps, max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1, callbacks=[AnchorUpdate()],
+        **options,
+    )  # fmt: skip
+    trainer.fit(model, DataLoader(batches(8), batch_size=None))
+    return trainer
+
+
+def test_image_and_mask_are_padded_together_before_the_loss():
+    class Recording(CrossEntropyLoss):
+        def forward(self, logits, target, features=()):
+            self.seen = logits.shape, target.clone(), [tuple(f.shape[2:]) for f in features]
+            return super().forward(logits, target, features)
+
+    model = module(Recording(3))
+    fit(model, 1)
+    shape, target, stages = model.loss.seen
+    assert shape == (2, 3, 64, 64)
+    assert stages == [(16, 16), (8, 8), (4, 4), (2, 2)]
+    assert (target[:, 40:] == 255).all()
+    assert (target[:, :, 50:] == 255).all()
+    assert (target[:, :40, :50] != 255).all()
+
+
+def test_the_schedule_is_poly_a_step_with_a_rate_for_each_part():
+    model = module()
+    rates = []
+
+    class Spy(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            rates.append({group["name"]: group["lr"] for group in trainer.optimizers[0].param_groups})
+
+    trainer = pl.Trainer(
+        max_steps=4, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[Spy()],
+    )  # fmt: skip
+    trainer.fit(model, DataLoader(batches(), batch_size=None))
+    for step, groups in enumerate(rates):
+        factor = (1 - step / 4) ** 0.9
+        for name, ratio in (("encoder", 0.5), ("decoder", 1.0), ("heads", 2.0)):
+            assert groups[name] == pytest.approx(0.02 * ratio * factor)
+
+
+def test_terms_and_diagnostics_are_logged_by_name():
+    model = module()
+    logged = fit(model).callback_metrics
+    stages = [f"stage{number}" for number in (2, 3, 4, 5)]
+    names = {"train/loss", "train/cross_entropy", "train/pixel_anchor"}
+    for kind in ("error_share", "negatives", "positive_cosine", "negative_cosine", "classes_present"):
+        names |= {f"contrast/{kind}/{stage}" for stage in stages}
+    assert names <= set(logged)
+    assert float(logged["train/loss"]) == pytest.approx(
+        float(logged["train/cross_entropy"]) + 0.1 * float(logged["train/pixel_anchor"]), rel=1e-5
+    )
+
+
+def test_anchors_are_updated_once_after_each_optimiser_step():
+    model = module(warmup_steps=100)
+    fit(model, steps=3, accumulate_grad_batches=2)
+    assert int(model.loss.step) == 3
+    assert model.loss.contrast.running_anchors.seen.any()
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step():
+    model = module()
+    with torch.no_grad():
+        model.network.network.segmentation_head[0].weight.fill_(float("inf"))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    with pytest.raises(NonFiniteLossError, match=r"step 0.*cross_entropy.*0a, 0b"):
+        fit(model)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_checkpoint_is_plain_data_and_goes_on_where_it_stopped(tmp_path):
+    model = module(warmup_steps=10)
+    trainer = fit(model, 2)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert content["hyper_parameters"] == {"seed": 1}
+    resumed = module(warmup_steps=10)
+    again = pl.Trainer(
+        max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[AnchorUpdate()],
+    )  # fmt: skip
+    again.fit(resumed, DataLoader(batches(8), batch_size=None), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_validation_counts_every_labelled_pixel_once():
+    model = module().eval()
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    data = batches(3)
+    data[0]["mask"][:, :7] = 255
+    trainer.validate(model, DataLoader(data, batch_size=None), verbose=False)
+    assert int(model.last_scores.confusion.sum()) == 3 * 2 * 40 * 50 - 2 * 7 * 50
+    with torch.no_grad():
+        right = sum(
+            int(((model.predict(batch["image"]).argmax(1) == batch["mask"]) & (batch["mask"] != 255)).sum())
+            for batch in data
+        )
+    assert int(model.last_scores.confusion.trace()) == right
+
+
+def test_multi_scale_test_averages_softmax_over_scales_and_flips():
+    model = module().eval()
+    model.test_scales, model.test_flip = (0.5, 1.0), True
+    data = batches(1)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.test(model, DataLoader(data, batch_size=None), verbose=False)
+    image = (data[0]["image"].float() / 255 - 0.5) / 0.5
+    total = torch.zeros(2, 3, 40, 50)
+    with torch.no_grad():
+        for size in ((20, 25), (40, 50)):
+            small = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+            for flip in (False, True):
+                logits = model.network(small.flip(3) if flip else small)
+                logits = logits.flip(3) if flip else logits
+                total += F.interpolate(logits, size=(40, 50), mode="bilinear", align_corners=False).softmax(1)
+    right = int((total.argmax(1) == data[0]["mask"]).sum())
+    assert int(model.last_scores.confusion.trace()) == pytest.approx(right, abs=2)  # ties broken by rounding
