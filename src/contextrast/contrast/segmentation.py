@@ -159,7 +159,9 @@ class ContextrastLoss(nn.Module):
         """
         cross_entropy = self.cross_entropy(logits, target)
         terms, diagnostics = self.contrast.forward_with_diagnostics(
-            self.heads(features), target, logits.detach().argmax(1)
+            self.heads(features),
+            target,
+            logits.detach().max(1).indices,  # several times as fast as argmax on a CPU
         )
         total = cross_entropy + self.current_alpha() * torch.stack(list(terms.values())).sum()
         return LossTerms(total, {"cross_entropy": cross_entropy, **terms}, diagnostics._asdict())
