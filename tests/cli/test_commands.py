@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_the_run_folder_holds_what_a_run_leaves(trained):
     assert set(metrics["iou"]) == set(Streets.labels.classes)
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["seed"] == 0
-    assert environment["versions"]["torch"] == torch.__version__
+    assert environment["versions"]["torch"] == metadata.version("torch")
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["trainer"]["max_steps"] == 2
     assert "${" not in (trained / "config.yaml").read_text()
@@ -103,7 +104,7 @@ def test_the_deployed_network_is_all_that_is_loaded(trained):
 
 def test_weights_of_another_architecture_are_refused_with_a_list(trained):
     checkpoint = load_checkpoint(trained / "checkpoints" / "last.ckpt")
-    with pytest.raises(CheckpointError, match=r"does not fit.*decoder") as refused:
+    with pytest.raises(CheckpointError, match=r"(?s)does not fit.*decoder") as refused:
         checkpoint.network({"decoder_pyramid_channels": 32})
     assert "in the checkpoint" in str(refused.value)
 
@@ -125,10 +126,11 @@ def test_csv_logging_never_imports_wandb(tmp_path):
         "main()\n"
         "assert 'wandb' not in sys.modules, 'wandb was imported'\n"
     )
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program, *TINY, "logger=csv", "callbacks.pictures.num_images=1", "hydra.run.dir=run"],
-        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=500,
+        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 CAMVID = os.environ.get("CONTEXTRAST_CAMVID")

@@ -1,12 +1,17 @@
 """What the Hydra commands share: finding ``conf/``, and errors without a traceback where the user can mend them."""
 
+import difflib
 import logging
+import os
+import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import hydra
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,15 +30,41 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
 
         def main() -> None:
             _quiet()
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                app()  # whoever asks for Hydra's full errors gets ours with their traceback too
+                return
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits before the error gets here
             try:
                 app()
             except MENDABLE as error:
-                print(f"{type(error).__name__}: {error}", file=sys.stderr)
+                print(f"{type(error).__name__}: {error}{near_keys(str(error), config_name)}", file=sys.stderr)
                 sys.exit(1)
+            finally:
+                del os.environ["HYDRA_FULL_ERROR"]
 
         return main
 
     return decorate
+
+
+def near_keys(message: str, config_name: str) -> str:
+    """Existing keys that look like the one Hydra could not override, as a line to add to its message."""
+    refused = re.search(r"Could not override '([^']+)'", message)
+    if refused is None:
+        return ""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        known = set(_keys(OmegaConf.to_container(compose(config_name))))
+    near = difflib.get_close_matches(refused[1], known, n=5, cutoff=0.6)
+    return f"\nDid you mean: {', '.join(near)}?" if near else ""
+
+
+def _keys(config: object, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys of nested plain containers."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
 
 
 def _quiet() -> None:

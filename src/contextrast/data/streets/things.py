@@ -98,7 +98,7 @@ def _tree(place: Place, z: float) -> None:
     x = place.kerbside(chance.uniform(0.5, 1.2)) if chance.happens(0.6) else chance.sign() * chance.uniform(7, 14)
     trunk, wide, high = chance.uniform(1.8, 3.2), chance.uniform(2.6, 6.5), chance.uniform(3.0, 7.0)
     bark = place.tint(chance.pick(((74, 62, 50), (98, 88, 74), (60, 56, 50))), z)
-    place.fill(place.box(x, z, chance.uniform(0.18, 0.4), trunk + 0.4), bark, TREE)
+    place.fill(place.box(x, z, chance.uniform(0.18, 0.4), trunk + 0.3 * high), bark, TREE)
     leaf, gain = chance.pick(LEAVES), chance.uniform(0.75, 1.2)
     shades = [place.tint(leaf, z, gain * (0.55 + 0.15 * level)) for level in range(6)]
     palette = pack_palette([*shades, bark], TREE)
