@@ -1,5 +1,14 @@
 """Networks: smp's architectures and encoders as one module, weight files, and inference at several scales."""
 
+import sys
+
+if "wandb" not in sys.modules:
+    # timm imports wandb, where it is installed, for a training script of its own; runs with logger=csv do without it.
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # makes the import fail as if it were not installed
+    import timm.utils  # noqa: F401  (imported for this side effect)
+
+    del sys.modules["wandb"]
+
 from contextrast.models.inference import multi_scale_probabilities, sliding_window_probabilities
 from contextrast.models.segmenter import Segmenter
 from contextrast.models.weights import load_encoder_weights
