@@ -10,6 +10,7 @@ one are not repeated, so a stopped series continues where it was. The last check
 import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def main() -> None:
 def folder_name(variant: str) -> str:
     """``contextrast loss.alpha=0.2`` becomes ``contextrast,alpha=0.2``: the loss, then what differs."""
     loss, *overrides = variant.split()
-    return ",".join([loss, *(override.removeprefix("loss.") for override in overrides)])
+    return ",".join([loss, *(re.sub(r"^loss[./]", "", override) for override in overrides)])
 
 
 def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> bool:

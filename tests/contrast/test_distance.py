@@ -8,14 +8,23 @@ from scipy import ndimage
 from contextrast.contrast.distance import exact_squared_distance, kornia_distance, region_edges
 from tests.contrast.reference import CROSS
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+    ),
+]
 
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 7), (2, 7, 1), (3, 17, 23), (2, 40, 13)])
 @pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
-def test_exact_distance_is_scipys(shape, share):
+def test_exact_distance_is_scipys(shape, share, device):
     edges = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < share
     edges[:, 0, 0] = True
     expected = np.stack([ndimage.distance_transform_edt(~image) ** 2 for image in edges.numpy()])
-    np.testing.assert_array_equal(exact_squared_distance(edges).numpy(), np.rint(expected).astype(int))
+    distance = exact_squared_distance(edges.to(device)).cpu().numpy()
+    np.testing.assert_array_equal(distance, np.rint(expected).astype(int))
 
 
 def test_exact_distance_in_blocks(monkeypatch):
@@ -49,8 +58,9 @@ def test_a_region_that_fills_its_image_has_no_edge():
     assert not region_edges(torch.full((1, 4, 5), 2)).any()
 
 
-def test_kornia_distance_is_close_to_exact_on_straight_lines_and_never_longer():
-    edges = torch.zeros(1, 9, 12, dtype=torch.bool)
+@pytest.mark.parametrize("device", DEVICES)
+def test_kornia_distance_is_close_to_exact_on_straight_lines_and_never_longer(device):
+    edges = torch.zeros(1, 9, 12, dtype=torch.bool, device=device)
     edges[0, :, 4] = True
     exact = exact_squared_distance(edges).float().sqrt()
     # the cascade's soft minimum along a line of edge pixels falls short a little
