@@ -49,11 +49,15 @@ def test_rows_are_readable_while_the_run_goes_on(tmp_path: Path) -> None:
     ("netrc", "variables", "mode"),
     [
         (None, {}, "offline"),
-        (None, {"WANDB_API_KEY": "k"}, None),
-        (None, {"WANDB_MODE": "disabled"}, None),
-        ("machine api.wandb.ai login user password key", {}, None),
+        (None, {"WANDB_API_KEY": "k"}, "online"),
+        (None, {"WANDB_MODE": "disabled"}, "disabled"),
+        ("machine api.wandb.ai login user password key", {}, "online"),
         ("machine example.org login user password key", {}, "offline"),
-        ("machine wandb.example.org login user password key", {"WANDB_BASE_URL": "https://wandb.example.org"}, None),
+        (
+            "machine wandb.example.org login user password key",
+            {"WANDB_BASE_URL": "https://wandb.example.org"},
+            "online",
+        ),
         ("this is not a netrc file", {}, "offline"),
     ],
 )
@@ -73,7 +77,7 @@ def test_a_netrc_named_by_the_environment_counts(tmp_path, monkeypatch) -> None:
     file.write_text("machine api.wandb.ai login user password key")
     file.chmod(0o600)
     monkeypatch.setenv("NETRC", str(file))
-    assert default_mode() is None
+    assert default_mode() == "online"
 
 
 @pytest.fixture(scope="module")

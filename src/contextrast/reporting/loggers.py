@@ -95,16 +95,18 @@ class RunWandb(WandbLogger):
             self._finished = True
 
 
-def default_mode() -> str | None:
+def default_mode() -> str:
     """The mode of W&B where the configuration gives none.
 
+    It is always said: wandb itself reads the environment once a process, which a second run may have changed since.
+
     Returns:
-        None, which leaves it to wandb, where the environment sets ``WANDB_MODE`` or a key for the server is known
-        (``WANDB_API_KEY``, or a netrc file as ``wandb login`` writes it); else ``offline``.
+        ``WANDB_MODE`` where the environment sets it; else ``online`` where a key for the server is known
+        (``WANDB_API_KEY``, or a netrc file as ``wandb login`` writes it), and ``offline`` where none is.
     """
-    if os.environ.get("WANDB_MODE") or os.environ.get("WANDB_API_KEY") or _netrc_has_key():
-        return None
-    return "offline"
+    if mode := os.environ.get("WANDB_MODE"):
+        return mode
+    return "online" if os.environ.get("WANDB_API_KEY") or _netrc_has_key() else "offline"
 
 
 def finish_loggers(loggers: Iterable[Logger], failed: bool) -> None:
