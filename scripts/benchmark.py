@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py loss        # one call of the loss, forward and backward, on four stages
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
+    python scripts/benchmark.py depthwise   # a bfloat16 step of the default network, depthwise backward in float32 or not
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
@@ -20,13 +21,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 from torch import Tensor
 
+from contextrast.config import config_directory, instantiate
 from contextrast.contrast import BoundaryAwareNegatives, ContextualContrast
 from contextrast.contrast.distance import region_edges
+from contextrast.models import use_float32_depthwise_backward
 
 CONSOLE = Console()
 
@@ -35,7 +39,7 @@ def main() -> None:
     """Run the benchmark that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("loss", loss), ("distance", distance)):
+    for name, run in (("loss", loss), ("distance", distance), ("depthwise", depthwise)):
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         command.add_argument("--repetitions", type=int, default=7)
         command.add_argument("--json", type=Path, help="also write the numbers to this file")
@@ -90,6 +94,40 @@ def distance(repetitions: int) -> dict[str, float]:
     CONSOLE.print(f"{numbers['times_faster']:.0f} times faster; {numbers['selected']} pixels selected, "
                   f"{numbers['differing_from_scipy']} of them other than by scipy's class-wise transform")  # fmt: skip
     return numbers
+
+
+def depthwise(repetitions: int) -> dict[str, float]:
+    """A training step of the default network on a CPU in bfloat16 (8x256x320), with the float32 depthwise backward."""
+    torch.manual_seed(0)
+    image = torch.randn(8, 3, 256, 320).to(memory_format=torch.channels_last)
+    target = torch.randint(0, 11, (8, 256, 320))
+    settings = OmegaConf.load(config_directory() / "model" / "fpn_lite0.yaml")
+    seconds: dict[str, list[float]] = {"torch's": [], "float32": []}
+    steps = []
+    for name in seconds:
+        network = instantiate(settings, num_classes=11).to(memory_format=torch.channels_last).train()
+        if name == "float32":
+            use_float32_depthwise_backward(network)
+        steps.append((name, network))
+    for repetition in range(repetitions + 1):  # alternating, so that a busy machine slows both; the first warms up
+        for name, network in steps:
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(image)
+            loss_value: Tensor = F.cross_entropy(logits.float(), target)
+            loss_value.backward()  # type: ignore[no-untyped-call]
+            network.zero_grad()
+            if repetition:
+                seconds[name].append(time.perf_counter() - start)
+    table = Table(title=f"Forward + backward of the default network, bfloat16, {torch.get_num_threads()} threads")
+    for heading in ("depthwise backward", "median s", "range s"):
+        table.add_column(heading, justify="right")
+    for name, values in seconds.items():
+        table.add_row(name, *_spread(values))
+    CONSOLE.print(table)
+    ratio = statistics.median(seconds["float32"]) / statistics.median(seconds["torch's"])
+    CONSOLE.print(f"float32 / torch's: {ratio:.2f}")
+    return {"ratio": ratio, **{f"seconds {name}": statistics.median(values) for name, values in seconds.items()}}
 
 
 def label_maps(batch: int, height: int, width: int, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,7 @@ def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> 
         metrics = json.loads((run_dir / "metrics.json").read_text())
         environment = json.loads((run_dir / "environment.json").read_text())
     record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, "metrics": metrics}
+    del environment["command"]  # names a scratch folder and the data's place; recipe, variant and seed say it all
     record["environment"] = environment
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

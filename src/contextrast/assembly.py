@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from contextrast.config import instantiate, plain
 from contextrast.data import SegmentationDataModule
-from contextrast.models import Segmenter
+from contextrast.models import Segmenter, use_float32_depthwise_backward
 from contextrast.module import SegmentationModule
 
 _DESCRIBES_A_RUN = ("data", "model", "loss", "module", "optimizer", "scheduler", "seed")
@@ -33,6 +33,7 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     network.check_batch_size(datamodule.batch_size, config.data.crop)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
+    use_float32_depthwise_backward(network)
     loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
     settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     return SegmentationModule(

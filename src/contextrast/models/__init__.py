@@ -9,8 +9,15 @@ if "wandb" not in sys.modules:
 
     del sys.modules["wandb"]
 
+from contextrast.models.depthwise import use_float32_depthwise_backward
 from contextrast.models.inference import multi_scale_probabilities, sliding_window_probabilities
 from contextrast.models.segmenter import Segmenter
 from contextrast.models.weights import load_encoder_weights
 
-__all__ = ["Segmenter", "load_encoder_weights", "multi_scale_probabilities", "sliding_window_probabilities"]
+__all__ = [
+    "Segmenter",
+    "load_encoder_weights",
+    "multi_scale_probabilities",
+    "sliding_window_probabilities",
+    "use_float32_depthwise_backward",
+]
