@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py loss        # one call of the loss, forward and backward, on four stages
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
-    python scripts/benchmark.py depthwise   # a bfloat16 step of the default network, depthwise backward in float32 or not
+    python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
