@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from contextrast.reporting.run_files import write_json
+
 
 def main() -> None:
     """Run what is missing, then print the table of everything asked for."""
@@ -58,10 +60,7 @@ def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> 
     record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, "metrics": metrics}
     del environment["command"]  # names a scratch folder and the data's place; recipe, variant and seed say it all
     record["environment"] = environment
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.replace(path)  # a killed series leaves no half-written result
+    write_json(path, record)  # whole or not at all: a killed series leaves no half-written result
     return True
 
 

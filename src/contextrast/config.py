@@ -36,21 +36,19 @@ def instantiate(config: Any, **arguments: Any) -> Any:
     Raises:
         ConfigError: If a target is not allowed, or the constructor refuses its arguments.
     """
-    plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
-    for target in _targets(plain):
+    settings = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    for target in _targets(settings):
         if not target.startswith(ALLOWED_TARGETS):
             raise ConfigError(f"_target_: {target} is not allowed; targets start with {', '.join(ALLOWED_TARGETS)}")
     try:
-        return hydra.utils.instantiate(plain, **arguments, _convert_="all")
+        return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ContextrastError):
             raise cause from None  # our own message already says what and where
-        raise ConfigError(f"{_targets_of(plain)} could not be built: {cause or error}") from error
-
-
-def _targets_of(config: Any) -> str:
-    return str(config.get("_target_", "configuration")) if isinstance(config, Mapping) else "configuration"
+        raise ConfigError(
+            f"{next(_targets(settings), 'The configuration')} could not be built: {cause or error}"
+        ) from error
 
 
 def _targets(config: Any) -> Iterator[str]:

@@ -5,7 +5,6 @@ import re
 
 import pytest
 import rich
-import torch
 from rich.console import Console
 
 from contextrast.callbacks import StepsProgressBar
@@ -114,11 +113,3 @@ def fresh_console():
     rich._console = Console()
     yield
     rich._console = before
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -1,6 +1,23 @@
 """Small random inputs with the shapes of real ones: patches of labels, mistakes in clumps, ignored pixels."""
 
+import pytest
 import torch
+
+from contextrast.contrast import AllNegatives, BoundaryAwareNegatives, RandomNegatives, SemiHardNegatives
+
+every_sampling = pytest.mark.parametrize(
+    "negatives",
+    [
+        BoundaryAwareNegatives(),
+        BoundaryAwareNegatives(error_map="others"),
+        BoundaryAwareNegatives(error_map="literal"),
+        AllNegatives(),
+        RandomNegatives(seed=1),
+        SemiHardNegatives(seed=1),
+    ],
+    ids=["predicted", "others", "literal", "all", "random", "semi_hard"],
+)
+"""Runs a test with each way of sampling negatives."""
 
 
 def label_maps(generator, batch, height, width, num_classes, error=0.4, ignored=0.1, patch=4, ignore=255):

@@ -9,13 +9,11 @@ from contextrast.contrast import (
     AllNegatives,
     BoundaryAwareNegatives,
     ContextualContrast,
-    RandomNegatives,
     RunningAnchors,
-    SemiHardNegatives,
     StaticFusion,
 )
 from contextrast.errors import ConfigError
-from tests.contrast.cases import label_maps, unit_embeddings
+from tests.contrast.cases import every_sampling, label_maps, unit_embeddings
 from tests.contrast.reference import pixel_anchor
 
 SIZES = ((16, 20), (8, 10), (4, 5), (2, 3))
@@ -51,18 +49,7 @@ def test_loss_is_the_reference(error_map, seed, num_classes, percentage, normali
     torch.testing.assert_close(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "negatives",
-    [
-        BoundaryAwareNegatives(),
-        BoundaryAwareNegatives(error_map="others"),
-        BoundaryAwareNegatives(error_map="literal"),
-        AllNegatives(),
-        RandomNegatives(seed=1),
-        SemiHardNegatives(seed=1),
-    ],
-    ids=["predicted", "others", "literal", "all", "random", "semi_hard"],
-)
+@every_sampling
 class TestEverySampling:
     def test_gradient_is_the_finite_difference(self, negatives):
         sizes = ((4, 6), (2, 3))

@@ -1,18 +1,13 @@
 """Nothing in the method reads a tensor's value on the host: counted operation by operation, forward and backward."""
 
-import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from contextrast.contrast import (
-    AllNegatives,
-    BoundaryAwareNegatives,
     ContextrastLoss,
     CrossEntropy,
-    RandomNegatives,
-    SemiHardNegatives,
 )
-from tests.contrast.cases import label_maps
+from tests.contrast.cases import every_sampling, label_maps
 
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "bincount", "equal", "is_nonzero")
 
@@ -48,18 +43,7 @@ def test_the_counter_sees_what_it_looks_for():
         assert {*READS, "boolean indexing"} & set(operations.names)
 
 
-@pytest.mark.parametrize(
-    "negatives",
-    [
-        BoundaryAwareNegatives(),
-        BoundaryAwareNegatives(error_map="others"),
-        BoundaryAwareNegatives(error_map="literal"),
-        AllNegatives(),
-        RandomNegatives(),
-        SemiHardNegatives(),
-    ],
-    ids=["predicted", "others", "literal", "all", "random", "semi_hard"],
-)
+@every_sampling
 def test_no_host_reads(negatives):
     generator = torch.Generator().manual_seed(0)
     target, _ = label_maps(generator, 2, 32, 32, 4)

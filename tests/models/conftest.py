@@ -1,9 +1,8 @@
-"""In this room connections are refused, and one thread computes: images are too small for more."""
+"""In this room connections are refused."""
 
 import socket
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
@@ -14,14 +13,6 @@ def no_connections(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hydra
 import torch
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from contextrast.config import config_directory
-from contextrast.errors import ContextrastError
+from contextrast.errors import ConfigError, ContextrastError
 
 MENDABLE = (ContextrastError, HydraException, OmegaConfBaseException, OSError)
 
@@ -45,6 +46,19 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
         return main
 
     return decorate
+
+
+def refuse_finished(run_dir: Path) -> None:
+    """Leave a folder alone that holds a finished run.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if (run_dir / "metrics.json").exists():
+        raise ConfigError(
+            f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
+            "hydra.run.dir, or remove the folder."
+        )
 
 
 def near_keys(message: str, config_name: str) -> str:

@@ -9,8 +9,7 @@ from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_trainer
 from contextrast.checkpoint import load_checkpoint
-from contextrast.cli.app import command
-from contextrast.cli.train import refuse_finished
+from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.metrics import Scores

@@ -7,9 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
-from contextrast.cli.app import command
+from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
-from contextrast.errors import ConfigError
 from contextrast.module import SegmentationModule
 from contextrast.reporting.loggers import finish_loggers
 from contextrast.reporting.tables import per_class_table
@@ -42,19 +41,6 @@ def train(config: DictConfig) -> float:
     finally:
         finish_loggers(loggers, failed)
     return report(module, run_dir)
-
-
-def refuse_finished(run_dir: Path) -> None:
-    """Leave a folder alone that holds a finished run.
-
-    Raises:
-        ConfigError: If it does.
-    """
-    if (run_dir / "metrics.json").exists():
-        raise ConfigError(
-            f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
-            "hydra.run.dir, or remove the folder."
-        )
 
 
 def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: pl.LightningDataModule) -> None:

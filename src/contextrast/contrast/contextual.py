@@ -13,7 +13,7 @@ from contextrast.contrast.losses import pixel_anchor_loss
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
 from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, as_rows, to_grid
+from contextrast.contrast.stages import StagePixels, as_rows, misclassified, to_grid
 from contextrast.errors import ConfigError
 
 
@@ -163,7 +163,7 @@ class ContextualContrast(nn.Module):
         values = []
         for pixels, similarity, count in zip(stages, similarities, counts, strict=True):
             valid = count.sum().clamp_min(1)
-            wrong = (pixels.classes != pixels.predictions) & (pixels.classes != self.num_classes)
+            wrong = misclassified(pixels.classes, pixels.predictions, self.num_classes)
             values.append(
                 StageDiagnostics(
                     wrong.sum() / valid,

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from contextrast.contrast.distance import TRANSFORMS, region_edges
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
-from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.stages import StagePixels, misclassified
 from contextrast.errors import ConfigError
 
 ERROR_MAPS = ("predicted", "others", "literal")
@@ -74,7 +74,7 @@ class BoundaryAwareNegatives(torch.nn.Module):
     @torch.no_grad()
     def select_regions(self, classes: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
         """As :meth:`select`, with ignored pixels already marked by ``num_classes``."""
-        wrong = (classes != predictions) & (classes != num_classes)
+        wrong = misclassified(classes, predictions, num_classes)
         regions = torch.where(wrong, predictions if self.error_map == "predicted" else classes, -1)
         if self.error_map == "predicted":
             regions = torch.where(_occurs(classes, num_classes)[regions], regions, -1)

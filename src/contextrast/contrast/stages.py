@@ -24,6 +24,11 @@ class StagePixels(NamedTuple):
     stage: int
 
 
+def misclassified(classes: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+    """Valid pixels whose prediction is wrong, boolean; ``num_classes`` in ``classes`` marks ignored pixels."""
+    return (classes != predictions) & (classes != num_classes)
+
+
 def to_grid(labels: Tensor, height: int, width: int) -> Tensor:
     """Bring ``[B, H, W]`` labels to ``[B, height, width]`` so that a cell takes the label of its centre pixel.
 
