@@ -34,7 +34,10 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
     use_float32_depthwise_backward(network)
-    loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
+    # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
+    # dropout whatever the loss, so that their difference is that of the losses.
+    with torch.random.fork_rng(devices=[]):
+        loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
     settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     return SegmentationModule(
         network,
