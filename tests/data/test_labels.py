@@ -133,3 +133,15 @@ def test_colorize_draws_classes_and_blackens_ignored():
 def test_tables_survive_plain_containers():
     table = LabelTable.load("camvid")
     assert LabelTable.from_dict(json.loads(json.dumps(table.to_dict()))) == table
+
+
+def test_groups_are_near_equal_runs_by_frequency_with_ties_in_order():
+    table = LabelTable("toy", tuple("abcdefgh"), ((0, 0, 0),) * 8, (0.1, 0.3, 0.1, 0.05, 0.2, 0.1, 0.05, 0.1))
+    assert table.groups == {"head": (1, 4, 0), "mid": (2, 5, 7), "tail": (3, 6)}
+    assert LabelTable("toy", ("a",), ((0, 0, 0),)).groups is None
+
+
+def test_frequencies_survive_plain_containers():
+    table = LabelTable.load("cityscapes")
+    assert table.frequency is not None
+    assert LabelTable.from_dict(json.loads(json.dumps(table.to_dict()))) == table

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contextrast.data.pairing import Pair, check_headers, image_files, match
+from contextrast.data.pairing import Pair, check_headers, collected_problems, collecting, fail_if, image_files, match
 from contextrast.errors import DataError
 
 from .conftest import save
@@ -66,4 +66,33 @@ def test_headers_show_unequal_sizes_and_non_images(tmp_path):
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert lines[1].endswith(f"{good.image} is 6x4, {sizes.mask} is 3x2")
-    assert f"not an image: {text}" in lines[2]
+    assert f"  {text} cannot be decoded" in lines[2]
+
+
+def test_masks_of_other_formats_and_splits_without_masks_pass(tmp_path):
+    image = save(tmp_path / "a.png", np.zeros((4, 6)))
+    check_headers([Pair("mat", image, tmp_path / "a.mat"), Pair("none", image, None)])
+    with pytest.raises(DataError, match=r"gone\.png does not exist"):
+        check_headers([Pair("gone", tmp_path / "gone.png", None)])
+
+
+def test_names_are_keys_without_folders():
+    images = {"aachen/one.two": Path("aachen/one.two_leftImg8bit.png")}
+    masks = {"aachen/one.two": Path("aachen/one.two_labels.png")}
+    assert [pair.name for pair in match(images, masks, images, "")] == ["one.two"]
+
+
+def test_a_checker_gets_all_problems_and_the_complete_pairs(tmp_path):
+    images = {str(index): tmp_path / f"{index}.jpg" for index in range(13)}
+    masks = {"0": tmp_path / "0.png"}
+    with collected_problems() as problems:
+        pairs = match(images, masks, images, "toy train")
+        check_headers(pairs)  # the files are not there, which whoever reads them finds out
+        assert collecting()
+    assert [pair.name for pair in pairs] == ["0"]
+    assert len(problems) == 12
+    assert problems[0].startswith("toy train is incomplete; ")
+    assert problems[0].endswith(f"image without mask: {tmp_path / '1.jpg'}")
+    assert not collecting()
+    with pytest.raises(DataError, match="outside"):
+        fail_if(["something"], "outside of it")

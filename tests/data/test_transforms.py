@@ -1,5 +1,8 @@
 import pickle
+import random
 
+import albumentations as A
+import cv2
 import numpy as np
 import pytest
 
@@ -51,6 +54,43 @@ def test_same_key_same_result_in_any_order():
         for other in (backward[key], moved(image, mask, key)):
             assert np.array_equal(forward[key][0], other[0])
             assert np.array_equal(forward[key][1], other[1])
+
+
+def test_keys_mean_what_they_mean_to_albumentations_own_pipeline():
+    # `TrainTransform` draws first and applies afterwards; `A.Compose` does both at once
+    pipeline = A.Compose(
+        [
+            A.RandomScale((-0.5, 1.0), cv2.INTER_LINEAR, cv2.INTER_NEAREST_EXACT, p=1.0),
+            A.RandomCrop(50, 70, pad_if_needed=True, pad_position="random", fill_mask=IGNORE_INDEX),
+            A.HorizontalFlip(p=0.5),
+            A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, p=0.7),
+        ]
+    )
+    transform = TrainTransform([50, 70], color_jitter=JITTER | {"p": 0.7}, seed=7)
+    for index in range(40):
+        image, mask = scene(*((60, 80), (90, 40))[index % 2])
+        words = np.random.SeedSequence((7, 2, index))
+        pipeline.set_random_state(np.random.default_rng(words), random.Random(int(words.generate_state(1)[0])))
+        expected = pipeline(image=image, mask=mask)
+        result = transform(image, mask, SampleKey(2, index))
+        assert np.array_equal(result[0], expected["image"])
+        assert np.array_equal(result[1], expected["mask"])
+
+
+def test_draws_describe_the_result():
+    # without jitter and scaling, a crop is the padded image's pixels from the drawn corner on
+    image, mask = ramp(30, 60)
+    transform = TrainTransform([40, 50], scale=[1, 1])
+    for index in range(20):
+        draws = transform.draw((30, 60), SampleKey(0, index))
+        assert draws.scaled == (30, 60)
+        assert draws.jitter is None
+        result = transform(image, mask, SampleKey(0, index))[0]
+        result = result[:, ::-1] if draws.flip else result
+        top, left = draws.corner
+        assert -10 <= top <= 0
+        assert 0 <= left <= 10
+        assert np.array_equal(result[-top : 30 - top], image[:, left : left + 50])
 
 
 def test_global_random_state_has_no_influence():

@@ -6,6 +6,7 @@ from contextrast.callbacks.learning_rates import LearningRates
 from contextrast.callbacks.pictures import PredictionPictures
 from contextrast.callbacks.progress import StepsProgressBar
 from contextrast.callbacks.run_files import RunFiles
+from contextrast.callbacks.submission import Submission
 from contextrast.callbacks.summary import ParameterSummary
 from contextrast.callbacks.tables import MetricTables
 
@@ -18,4 +19,5 @@ __all__ = [
     "PredictionPictures",
     "RunFiles",
     "StepsProgressBar",
+    "Submission",
 ]

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from contextrast.checkpoint import load_checkpoint
 from contextrast.cli.app import command
-from contextrast.data.dataset import decode_image
+from contextrast.data.decoding import decode_image
 from contextrast.data.labels import LabelTable
 from contextrast.errors import ConfigError, DataError
 from contextrast.models import Segmenter, multi_scale_probabilities, sliding_window_probabilities

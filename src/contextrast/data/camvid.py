@@ -4,20 +4,21 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from contextrast.data.dataset import Picture, SegmentationDataset, Transform, decode_image, decode_mask
+from contextrast.data.dataset import Transform
+from contextrast.data.decoding import ColorMap, Picture, ValueMap
+from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
-from contextrast.data.pairing import SUFFIXES, Pair, check_headers, fail_if, image_files, match
-from contextrast.errors import ConfigError, DataError
+from contextrast.data.pairing import SUFFIXES, Pair, fail_if, image_files, match
+from contextrast.errors import DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
 Merge = Literal["documented", "segnet_measured"]
 
 _IMAGES, _LABELS = "701_StillsRaw_full", "LabeledApproved_full"
-_SEGNET_VOID: Final = 11
-_UNKNOWN: Final = 254  # marks colours outside the table while a mask is decoded
+_SEGNET_IDS: Final = ValueMap(
+    {**{value: value for value in range(11)}, 11: IGNORE_INDEX, IGNORE_INDEX: IGNORE_INDEX},
+    f"Masks of SegNet's CamVid have 0..10 for the classes and 11 (or {IGNORE_INDEX}) for void.",
+)
 _LAYOUTS: Final = (
     "Two layouts are read: SegNet's (train/ trainannot/ val/ valannot/ test/ testannot/, optionally with train.txt, "
     f"val.txt, test.txt), and the original one ({_IMAGES}/ and {_LABELS}/). The first is part of "
@@ -26,7 +27,7 @@ _LAYOUTS: Final = (
 )
 
 
-class CamVid(SegmentationDataset):
+class CamVid(FileDataset):
     """CamVid with its 11 usual classes; 367 training, 101 validation and 233 test frames.
 
     Layouts, told apart by the folders there are (also one level down, in ``CamVid/``):
@@ -60,46 +61,18 @@ class CamVid(SegmentationDataset):
         merge: Merge = "documented",
         transform: Transform | None = None,
     ) -> None:
-        super().__init__(transform)
-        for key, value, known in (("split", split, get_args(Split)), ("data.dataset.merge", merge, get_args(Merge))):
-            if value not in known:
-                raise ConfigError(f"{key}={value} is unknown to CamVid; choose one of {', '.join(known)}.")
-        if root is None:
-            raise DataError(f"CamVid needs data.root, the folder it lies in. {_LAYOUTS}")
-        self._pairs, self._decode_mask = _find(Path(root).expanduser(), split, merge)
-        check_headers(self._pairs)
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def name(self, index: int) -> str:
-        """Name of a frame, for example ``"0001TP_006690"``."""
-        return self._pairs[index].name
-
-    def source(self, index: int) -> str:
-        """Path of the image."""
-        return str(self._pairs[index].image)
-
-    def mask_source(self, index: int) -> str:
-        """Path of the label file."""
-        return str(self._pairs[index].mask)
-
-    def read(self, index: int) -> tuple[Picture, Picture]:
-        """Reads image ``[H, W, 3]`` and train ids ``[H, W]``."""
-        pair = self._pairs[index]
-        return decode_image(pair.image), self._decode_mask(pair.mask)
+        check_choice("split", split, get_args(Split), "CamVid")
+        check_choice("data.dataset.merge", merge, get_args(Merge), "CamVid")
+        super().__init__(*_find(existing_folder(root, "CamVid", _LAYOUTS), split, merge), transform)
 
 
 def _find(root: Path, split: Split, merge: Merge) -> tuple[list[Pair], Callable[[Path], Picture]]:
-    if not root.is_dir():
-        raise DataError(f"The CamVid folder {root} does not exist. {_LAYOUTS}")
     for folder in (root, root / "CamVid"):
         if any((folder / name).is_dir() for name in (_IMAGES, _LABELS)):
-            return _original_pairs(folder, split), _ColorDecoder(merge)
+            return _original_pairs(folder, split), _color_map(merge)
         if any((folder / f"{name}{kind}").is_dir() for name in get_args(Split) for kind in ("", "annot")):
-            return _segnet_pairs(folder, split), _decode_segnet
-    state = "is empty" if not any(root.iterdir()) else "holds neither layout"
-    raise DataError(f"The CamVid folder {root} {state}. {_LAYOUTS}")
+            return _segnet_pairs(folder, split), _SEGNET_IDS
+    raise no_layout(root, "CamVid", _LAYOUTS)
 
 
 def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
@@ -112,7 +85,7 @@ def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
     )
     if not images and not masks:
         found = [name for name in get_args(Split) if (root / name).is_dir()]
-        raise DataError(
+        raise MissingSplitError(
             f"CamVid has no split {split!r} at {root}: no images in {split}/ and none in {split}annot/. "
             f"Splits found: {', '.join(found) or 'none'}."
         )
@@ -144,41 +117,15 @@ def _original_pairs(root: Path, split: Split) -> list[Pair]:
     listed = {name for names in lists.values() for name in names}
     names = lists.get(split) or sorted((images.keys() | masks.keys()) - listed)
     if not any(name in images or name in masks for name in names):
-        raise DataError(
+        raise MissingSplitError(
             f"CamVid has no split {split!r} at {root}: none of its frames is in {_IMAGES}/ or {_LABELS}/ "
             f"({len(images)} images and {len(masks)} label files there)."
         )
     return match(images, masks, names, f"CamVid {split} at {root}")
 
 
-def _decode_segnet(path: Path) -> Picture:
-    mask = decode_mask(path)
-    return np.where(mask == _SEGNET_VOID, np.uint8(IGNORE_INDEX), mask)
-
-
-class _ColorDecoder:
-    """Maps the original's 32 colours to train ids."""
-
-    def __init__(self, merge: Merge) -> None:
-        table: dict[str, Any] = read_table("camvid")
-        self._train_ids: NDArray[np.uint8] = np.full(1 << 24, _UNKNOWN, dtype=np.uint8)  # one entry an RGB colour
-        for name, color in table["colors"].items():
-            self._train_ids[_packed(np.array(color))] = table["merges"][merge][name]
-
-    def __call__(self, path: Path) -> Picture:
-        """Decodes a label file to train ids ``[H, W]``."""
-        mask: Picture = self._train_ids[_packed(decode_image(path))]
-        unknown = mask == _UNKNOWN
-        if unknown.mean() > 0.5:  # a few interpolated pixels are normal
-            raise DataError(
-                f"{path} is not a CamVid label file: {unknown.mean():.0%} of its pixels have none of the 32 colours. "
-                f"Files of {_LABELS} are lossless PNGs in RGB."
-            )
-        mask[unknown] = IGNORE_INDEX
-        return mask
-
-
-def _packed(color: NDArray[Any]) -> NDArray[np.int32]:
-    """Packs RGB ``[..., 3]`` into one number ``[...]``."""
-    packed: NDArray[np.int32] = color.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    return packed
+def _color_map(merge: Merge) -> ColorMap:
+    """Maps the original's 32 colours to train ids; a few interpolated pixels have others."""
+    table: dict[str, Any] = read_table("camvid")
+    train_ids = {tuple(color): table["merges"][merge][name] for name, color in table["colors"].items()}
+    return ColorMap(train_ids, f"Files of {_LABELS} are lossless PNGs in the 32 RGB colours of CamVid.", tolerance=0.5)

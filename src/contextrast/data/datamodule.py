@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 from lightning import LightningDataModule
 
 from contextrast.data.dataset import SegmentationDataset
+from contextrast.data.device_transforms import augment_on_device
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate
 from contextrast.data.sampler import EpochSampler, EvalSampler
 from contextrast.data.transforms import TrainTransform
+from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError
+
+Place = Literal["cpu", "gpu"]
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -28,6 +32,8 @@ class SegmentationDataModule(LightningDataModule):
         root: Folder of the dataset's files; ``None`` for a dataset that needs none.
         eval_batch_size: Images a step in validation and test; above 1 only where all have one size.
         num_workers: Worker processes a loader; 0 reads in the main process.
+        augment: Where training images are augmented: ``"cpu"``, in the loader's workers, or ``"gpu"``, on the device
+            that trains (whatever it is), after the transfer. Same draws, same results up to rounding.
         scale: Range of the random scale, see `TrainTransform`.
         flip: Probability of a horizontal flip.
         color_jitter: Arguments of ``ColorJitter``; ``None`` for none.
@@ -47,6 +53,7 @@ class SegmentationDataModule(LightningDataModule):
         root: str | Path | None = None,
         eval_batch_size: int = 1,
         num_workers: int = 2,
+        augment: Place = "cpu",
         scale: Sequence[float] = (0.5, 2.0),
         flip: float = 0.5,
         color_jitter: Mapping[str, float] | None = None,
@@ -60,6 +67,8 @@ class SegmentationDataModule(LightningDataModule):
         for key, value in {"num_workers": num_workers, "seed": seed}.items():
             if value < 0:
                 raise ConfigError(f"data.{key}={value} has to be at least 0.")
+        if augment not in get_args(Place):
+            raise ConfigError(f"data.augment={augment} is unknown; choose one of {', '.join(get_args(Place))}.")
         if root is not None and "root" not in signature(dataset).parameters:
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size
@@ -67,6 +76,7 @@ class SegmentationDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.pin_memory = pin_memory
+        self.augment = augment
         self._make = dataset
         self._own = {} if root is None else {"root": root}
         self._transform = TrainTransform(crop, scale, flip, color_jitter, seed)
@@ -74,19 +84,26 @@ class SegmentationDataModule(LightningDataModule):
 
     @property
     def labels(self) -> LabelTable:
-        """The dataset's classes; no file is read for them."""
+        """The dataset's classes; no image is looked for."""
         dataset_class: Any = getattr(self._make, "func", self._make)
-        labels: LabelTable = dataset_class.labels
+        labels: LabelTable = dataset_class.labels_for(**getattr(self._make, "keywords", {}), **self._own)
         return labels
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the dataset is published with."""
+        dataset_class: Any = getattr(self._make, "func", self._make)
+        splits: tuple[str, ...] = dataset_class.splits
+        return splits
+
     def dataset(self, split: str) -> SegmentationDataset:
-        """Makes a split's dataset, once; ``"train"`` comes with augmentation.
+        """Makes a split's dataset, once; ``"train"`` comes with augmentation where the CPU does that.
 
         Raises:
             DataError: Files are missing or cannot be used.
         """
         if split not in self._datasets:
-            transform = self._transform if split == "train" else None
+            transform = self._transform if split == "train" and self.augment == "cpu" else None
             self._datasets[split] = self._make(**self._own, split=split, transform=transform)
         return self._datasets[split]
 
@@ -96,7 +113,7 @@ class SegmentationDataModule(LightningDataModule):
             self.dataset(split)
 
     def train_dataloader(self) -> TrainLoader:
-        """Shuffled, augmented batches of equal size.
+        """Shuffled batches of augmented crops, or with ``augment="gpu"`` of what the device makes them of.
 
         Raises:
             ConfigError: Fewer images than one batch.
@@ -109,7 +126,15 @@ class SegmentationDataModule(LightningDataModule):
                 "training image(s) there are. Lower data.batch_size."
             )
         sampler = EpochSampler(dataset, seed=self.seed, num_replicas=processes, rank=rank)
-        return TrainLoader(dataset, self.batch_size, sampler=sampler, drop_last=True, **self._loading())
+        loading = self._loading() | {"sampler": sampler, "drop_last": True}
+        if self.augment == "cpu":
+            return TrainLoader(dataset, self.batch_size, **loading)
+        windows = WindowDataset(dataset, self._transform)
+        return TrainLoader(windows, self.batch_size, **loading | {"collate_fn": collate_windows})
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002  # Lightning's signature
+        """Augments a training batch on its device where that is asked for; Lightning calls it with every batch."""
+        return augment_on_device(batch, self._transform.crop) if "draws" in batch else batch
 
     def val_dataloader(self) -> Loader:
         """Validation images in order, at their original sizes."""

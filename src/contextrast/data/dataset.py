@@ -1,22 +1,19 @@
 """What every dataset here is: pictures with a mask of train ids, read, checked and augmented in one way."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Any, ClassVar, Protocol, TypedDict
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from contextrast.data.decoding import Picture
+from contextrast.data.drawing import sample_figure
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.sampler import SampleKey
 from contextrast.errors import DataError
-
-Picture = NDArray[np.uint8]
-"""RGB image ``[H, W, 3]`` or mask of train ids ``[H, W]``, 0..255."""
 
 
 class Sample(TypedDict):
@@ -44,8 +41,11 @@ class Transform(Protocol):
 class SegmentationDataset(Dataset[Sample], ABC):
     """Images with masks. A new dataset sets `labels` and implements `__len__`, `name`, `source` and `read`.
 
+    Datasets of files derive from `FileDataset`, which implements all but `labels`.
+
     Attributes:
         labels: The classes; set on the class, so that they are known before a file is looked for.
+        splits: The splits that the dataset is published with; any of them may be missing from a folder.
         transform: Augmentation; ``None`` leaves images at their original size.
 
     Args:
@@ -53,6 +53,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
     """
 
     labels: LabelTable
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
     def __init__(self, transform: Transform | None = None) -> None:
         self.transform = transform
@@ -79,9 +80,26 @@ class SegmentationDataset(Dataset[Sample], ABC):
             DataError: A file cannot be used.
         """
 
+    @classmethod
+    def labels_for(cls, **arguments: Any) -> LabelTable:  # noqa: ARG003  # for datasets whose classes depend on them
+        """The classes that a dataset made with these constructor arguments has; no image is looked for."""
+        return cls.labels
+
     def mask_source(self, index: int) -> str:
         """Where a sample's mask comes from, for messages."""
         return self.source(index)
+
+    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture] | None:  # noqa: ARG002  # for overrides
+        """What a benchmark server takes for one image of a split whose labels are withheld.
+
+        Args:
+            name: The sample's name.
+            prediction: Train ids ``[H, W]`` at the image's original size.
+
+        Returns:
+            File name and pixels ``[H, W]`` of the image file to send; ``None`` where there is nothing to send.
+        """
+        return None
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
         """Reads, checks and augments a sample.
@@ -96,8 +114,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
             key = SampleKey(0, key)
         if not 0 <= key.index < len(self):  # plain iteration over a dataset ends by this IndexError
             raise IndexError(f"sample {key.index} of {len(self)}")
-        image, mask = self.read(key.index)
-        self._check(key.index, image, mask)
+        image, mask = self._read_checked(key.index)
         if self.transform is not None:
             image, mask = self.transform(image, mask, key)
         return Sample(
@@ -106,17 +123,26 @@ class SegmentationDataset(Dataset[Sample], ABC):
             name=self.name(key.index),
         )
 
-    def plot(self, index: int) -> Picture:
-        """Draws a sample without augmentation: image left, coloured mask right.
+    def picture(self, index: int) -> Picture:
+        """Draws a sample without augmentation, pixel by pixel: image left, coloured mask right.
 
         Returns:
             RGB picture ``[H, 2 W, 3]``.
         """
-        image, mask = self.read(index)
-        self._check(index, image, mask)
+        image, mask = self._read_checked(index)
         return np.concatenate([image, self.labels.colorize(mask)], axis=1)
 
-    def _check(self, index: int, image: Picture, mask: Picture) -> None:
+    def plot(self, index: int) -> Figure:
+        """Draws a sample without augmentation: image, mask in the classes' colours, and a legend of what is in it.
+
+        Returns:
+            A figure, which a notebook shows and ``figure.savefig(path)`` writes.
+        """
+        image, mask = self._read_checked(index)
+        return sample_figure(image, mask, self.labels, self.name(index))
+
+    def _read_checked(self, index: int) -> tuple[Picture, Picture]:
+        image, mask = self.read(index)
         if image.shape[:2] != mask.shape:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (image.shape, mask.shape)]
             raise DataError(
@@ -131,50 +157,4 @@ class SegmentationDataset(Dataset[Sample], ABC):
                 f"{self.labels.name} (0..{self.labels.num_classes - 1}) nor ignored ({IGNORE_INDEX}). "
                 "Check that the mask belongs to this dataset and layout."
             )
-
-
-def decode_image(path: Path) -> Picture:
-    """Decodes an image file to RGB.
-
-    Args:
-        path: Any format that pillow reads, 8 bits a channel.
-
-    Returns:
-        RGB uint8 ``[H, W, 3]``.
-
-    Raises:
-        DataError: The file is missing, truncated, no image, or has more than 8 bits a channel.
-    """
-    pixels = _decode(path, "RGB")
-    if pixels.ndim != 3 or pixels.dtype != np.uint8:
-        raise DataError(f"{path} is not an image of 8 bits a channel; convert it to 8-bit RGB.")
-    return pixels
-
-
-def decode_mask(path: Path) -> Picture:
-    """Decodes a mask of one index a pixel (8-bit grey or palette file; a palette's colours are not looked at).
-
-    Returns:
-        The file's indices, uint8 ``[H, W]``.
-
-    Raises:
-        DataError: The file is missing, truncated, no image, or not single-channel with 8 bits.
-    """
-    pixels = _decode(path, None)
-    if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise DataError(
-            f"{path} is not an index mask (one channel of 8 bits): it decodes to {pixels.shape} {pixels.dtype}."
-        )
-    return pixels
-
-
-def _decode(path: Path, mode: str | None) -> Picture:
-    try:
-        with Image.open(path) as file:
-            wide = file.mode.startswith(("I", "F"))  # pillow would clip 16-bit values silently
-            return np.asarray(file if mode is None or wide else file.convert(mode))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # pillow reports a damaged PNG as a SyntaxError
-        raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
+        return image, mask

@@ -33,11 +33,13 @@ class LabelTable:
         name: Short name of the dataset, for tables and file names.
         classes: Class names; position = train id.
         palette: One RGB colour (0..255) a class, in the same order.
+        frequency: Each class's share of the labelled training pixels, in the same order; ``None`` where not known.
     """
 
     name: str
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
+    frequency: tuple[float, ...] | None = None
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -46,18 +48,37 @@ class LabelTable:
 
     def to_dict(self) -> dict[str, Any]:
         """The table as plain containers, for checkpoints and files."""
-        return {"name": self.name, "classes": list(self.classes), "palette": [list(color) for color in self.palette]}
+        content: dict[str, Any] = {
+            "name": self.name,
+            "classes": list(self.classes),
+            "palette": [list(color) for color in self.palette],
+        }
+        return content if self.frequency is None else content | {"frequency": list(self.frequency)}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """The table that `to_dict` wrote."""
         palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
-        return cls(name=content["name"], classes=tuple(content["classes"]), palette=palette)
+        frequency = None if content.get("frequency") is None else tuple(map(float, content["frequency"]))
+        return cls(name=content["name"], classes=tuple(content["classes"]), palette=palette, frequency=frequency)
 
     @property
     def num_classes(self) -> int:
         """Number of classes; ignored pixels are no class."""
         return len(self.classes)
+
+    @property
+    def groups(self) -> dict[str, tuple[int, ...]] | None:
+        """Train ids of the head, mid and tail classes; ``None`` where the frequencies are not known.
+
+        Sorted by frequency, most frequent first and ties by train id, and cut into three near-equal runs; what is left
+        over goes to the earlier ones.
+        """
+        if self.frequency is None:
+            return None
+        order = np.argsort(-np.array(self.frequency), kind="stable")
+        parts = (tuple(part.tolist()) for part in np.array_split(order, 3))
+        return dict(zip(("head", "mid", "tail"), parts, strict=True))
 
     def colorize(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Draws train ids in the table's colours.

@@ -26,7 +26,7 @@ class Batch(TypedDict):
     name: list[str]
 
 
-class Loader(DataLoader[Sample]):
+class Loader(DataLoader[Any]):
     """A torch loader whose workers' errors arrive as they were raised, not wrapped into a worker's traceback."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch annotates a private class

@@ -1,19 +1,21 @@
 """Finding image and mask files that belong together, with everything wrong said at once."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
+from contextrast.data.decoding import image_size, opened, turned_size
 from contextrast.errors import DataError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 """What counts as an image file, compared in lower case."""
 
-_SHOWN = 10
+_SHOWN: Final = 10
+_collected: ContextVar[list[str] | None] = ContextVar("collected_problems", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,12 @@ class Pair:
     Attributes:
         name: Short id, unique in its split.
         image: Path of the image.
-        mask: Path of the mask.
+        mask: Path of the mask; ``None`` in a split without labels.
     """
 
     name: str
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 def image_files(folder: Path) -> dict[str, Path]:
@@ -57,7 +59,7 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
     Args:
         images: Image files by name.
         masks: Mask files by name.
-        names: Which to pair, in this order; keys of the two.
+        names: Which to pair, in this order; keys of the two. Folders before a ``/`` do not enter the pair's name.
         where: What is being read, for messages: ``"CamVid train (/data/CamVid)"``.
 
     Raises:
@@ -68,7 +70,7 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
     for name in names:
         image, mask = images.get(name), masks.get(name)
         if image is not None and mask is not None:
-            pairs.append(Pair(image.stem, image, mask))
+            pairs.append(Pair(name.rpartition("/")[2], image, mask))
         elif image is not None:
             problems.append(f"image without mask: {image}")
         elif mask is not None:
@@ -82,9 +84,14 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
 def check_headers(pairs: Collection[Pair]) -> None:
     """Reads the header of every file: finds non-images and unequal sizes before the first step, without decoding.
 
+    An image may have the mask's size as it is stored, or turned as its EXIF tag says, see `decode_image`. Masks that
+    are no image files by their suffix are left out.
+
     Raises:
         DataError: Listing what is wrong, up to ten files.
     """
+    if collecting():
+        return
     with ThreadPoolExecutor(8) as pool:  # hides the latency of network file systems
         problems = [problem for problem in pool.map(_header_problem, pairs) if problem]
     fail_if(
@@ -92,9 +99,31 @@ def check_headers(pairs: Collection[Pair]) -> None:
     )
 
 
+@contextmanager
+def collected_problems() -> Iterator[list[str]]:
+    """Inside it `fail_if` adds problems to a list instead of raising, so that a checker can say all of them.
+
+    Headers are not looked at: who collects reads every file anyway.
+    """
+    problems: list[str] = []
+    token = _collected.set(problems)
+    try:
+        yield problems
+    finally:
+        _collected.reset(token)
+
+
+def collecting() -> bool:
+    """Whether this runs inside `collected_problems`."""
+    return _collected.get() is not None
+
+
 def fail_if(problems: Collection[str], message: str) -> None:
     """Raises a `DataError` that lists the problems, up to ten, if there are any."""
-    if problems:
+    collected = _collected.get()
+    if collected is not None:
+        collected.extend(f"{message}: {problem}" for problem in problems)
+    elif problems:
         lines = [f"  {problem}" for problem in list(problems)[:_SHOWN]]
         if len(problems) > _SHOWN:
             lines.append(f"  ... and {len(problems) - _SHOWN} more")
@@ -102,16 +131,20 @@ def fail_if(problems: Collection[str], message: str) -> None:
 
 
 def _header_problem(pair: Pair) -> str | None:
-    sizes = []
-    for path in (pair.image, pair.mask):
-        try:
-            with Image.open(path) as file:
-                sizes.append(file.size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return f"not an image: {path} ({error})"
-    if sizes[0] == sizes[1]:
+    try:
+        with opened(pair.image) as file:
+            size = file.size
+            if pair.mask is None or pair.mask.suffix.lower() not in SUFFIXES:
+                return None
+            mask_size = image_size(pair.mask)
+            turned = turned_size(file) if size != mask_size else None
+    except DataError as error:
+        return str(error)
+    if mask_size in (size, turned):
         return None
-    (width, height), (mask_width, mask_height) = sizes
-    return (
-        f"different sizes (width x height): {pair.image} is {width}x{height}, {pair.mask} is {mask_width}x{mask_height}"
-    )
+    also = f" ({_text(turned)} turned as its EXIF tag says)" if turned else ""
+    return f"different sizes (width x height): {pair.image} is {_text(size)}{also}, {pair.mask} is {_text(mask_size)}"
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

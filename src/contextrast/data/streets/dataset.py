@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from contextrast.data.dataset import Picture, SegmentationDataset, Transform
+from contextrast.data.dataset import SegmentationDataset, Transform
+from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
 from contextrast.data.streets.backdrop import draw_street, paint_ground, paint_sky, paint_skyline
 from contextrast.data.streets.canvas import Camera
@@ -47,7 +48,7 @@ class Streets(SegmentationDataset):
         ConfigError: Size, seed or lengths cannot work.
     """
 
-    labels = replace(LabelTable.load("camvid"), name="streets")
+    labels = replace(LabelTable.load("camvid"), name="streets", frequency=None)
 
     def __init__(
         self,

@@ -1,0 +1,172 @@
+"""Cityscapes (Cordts et al., 2016): street scenes from 50 cities, 19 classes, with the benchmark server's format."""
+
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contextrast.data.dataset import Transform
+from contextrast.data.decoding import Picture, ValueMap, decode_indices
+from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder, splits_found
+from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
+from contextrast.data.pairing import Pair, image_files, match
+from contextrast.errors import DataError, MissingSplitError
+
+Split = Literal["train", "val", "test"]
+Encoding = Literal["auto", "label_ids", "train_ids"]
+
+_IMAGE, _LABEL_IDS, TRAIN_IDS = "_leftImg8bit", "_gtFine_labelIds", "_gtFine_labelTrainIds"
+_LAYOUTS: Final = (
+    "It has to hold leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png, both also "
+    "below folders named after their archives, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip. These come "
+    "from https://www.cityscapes-dataset.com/ after registration, for non-commercial use. Name the folder by "
+    "data.root=PATH."
+)
+
+
+def _label_table() -> tuple[dict[int, int], NDArray[np.uint8]]:
+    """Train ids by label id, and label ids by train id."""
+    labels: list[dict[str, Any]] = read_table("cityscapes")["labels"]
+    train_ids = {label["id"]: label["train_id"] for label in labels if label["id"] >= 0}  # -1 is never drawn
+    label_ids: NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)  # 0 is unlabeled
+    for label_id, train_id in train_ids.items():
+        if train_id != IGNORE_INDEX:
+            label_ids[train_id] = label_id
+    return train_ids, label_ids
+
+
+_TRAIN_ID_OF, _LABEL_ID_OF = _label_table()
+_FROM_LABEL_IDS: Final = ValueMap(
+    _TRAIN_ID_OF,
+    f"Files *{_LABEL_IDS}.png have label ids, 0..33. A file of train ids (0..18 and {IGNORE_INDEX}) has to be named "
+    f"*{TRAIN_IDS}.png.",
+)
+_FROM_TRAIN_IDS: Final = ValueMap(
+    {**{train_id: train_id for train_id in range(19)}, IGNORE_INDEX: IGNORE_INDEX},
+    f"Files *{TRAIN_IDS}.png have train ids, 0..18 and {IGNORE_INDEX}. A file of label ids (0..33) has to be named "
+    f"*{_LABEL_IDS}.png.",
+)
+
+
+class Cityscapes(FileDataset):
+    """Cityscapes with its 19 evaluated classes; 2975 training, 500 validation and 1525 test images of 1024x2048.
+
+    Layouts: the official one, ``leftImg8bit/SPLIT/CITY/`` and ``gtFine/SPLIT/CITY/``, and copies of it that keep the
+    archives' names, ``leftImg8bit_trainvaltest/leftImg8bit/`` and ``gtFine_trainvaltest/gtFine/``. The split is the
+    folder. The annotations of test are withheld: its masks are ignored everywhere, whatever files there are.
+
+    Args:
+        root: The folder.
+        split: ``"train"``, ``"val"`` or ``"test"``; only the files of this split have to exist.
+        encoding: Which label files are read. ``"label_ids"``: ``*_gtFine_labelIds.png`` as distributed, mapped to
+            train ids when read. ``"train_ids"``: ``*_gtFine_labelTrainIds.png``, which
+            ``scripts/prepare_cityscapes.py`` or the official scripts write. ``"auto"``: train ids where an image has
+            them, else label ids; the result is the same.
+        label_root: Folder that holds ``gtFine/`` where it does not lie beside ``leftImg8bit/``.
+        transform: Augmentation.
+
+    Raises:
+        DataError: The folder, the split or files of it are missing, are no images, or differ in size.
+        ConfigError: An unknown split or encoding.
+    """
+
+    labels = LabelTable.load("cityscapes")
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        split: Split = "train",
+        encoding: Encoding = "auto",
+        label_root: str | Path | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        check_choice("split", split, get_args(Split), "Cityscapes")
+        check_choice("data.dataset.encoding", encoding, get_args(Encoding), "Cityscapes")
+        folder = existing_folder(root, "Cityscapes", _LAYOUTS)
+        self.split = split
+        pictures, self._annotations = part_folder(folder, "leftImg8bit"), part_folder(folder, "gtFine")
+        given = self._annotations if label_root is None else part_folder(Path(label_root).expanduser(), "gtFine")
+        needed = {"leftImg8bit": pictures}
+        if split != "test":
+            needed["gtFine" if label_root is None else str(given)] = given
+        check_parts(folder, needed, "Cityscapes", _LAYOUTS)
+        images = _files(pictures / split, _IMAGE)
+        if not images:
+            raise MissingSplitError(
+                f"Cityscapes has no split {split!r} at {folder}: no *{_IMAGE}.png in {pictures / split}/CITY/. "
+                f"Splits found: {splits_found(pictures)}."
+            )
+        if split == "test":
+            pairs = [Pair(name, image, None) for name, image in images.items()]
+        else:
+            masks = _masks(given / split, encoding)
+            pairs = match(images, masks, sorted(images.keys() | masks.keys()), f"Cityscapes {split} at {folder}")
+        super().__init__(pairs, _decode, transform)
+
+    def instances(self, index: int) -> NDArray[np.uint16]:
+        """Reads instance ids ``[H, W]``, which the instance-level IoU needs.
+
+        Returns:
+            Label id * 1000 + number of the instance; below 1000, the label id of what has no instances or is a group.
+
+        Raises:
+            DataError: There is no such file, as in test, or it cannot be used.
+        """
+        pair = self.pairs[index]
+        if self.split == "test":
+            raise DataError(f"{pair.image} has no instances: the annotations of Cityscapes test are withheld.")
+        path = self._annotations / self.split / pair.image.parent.name / f"{pair.name}_gtFine_instanceIds.png"
+        if not path.is_file():
+            raise DataError(
+                f"{path} does not exist; instances are read from it. It is part of gtFine_trainvaltest.zip."
+            )
+        return decode_indices(path).astype(np.uint16)
+
+    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture] | None:
+        """What the benchmark server takes for a test image: ``CITY_SEQUENCE_FRAME*.png``, in label ids."""
+        return (f"{name}_pred_labelIds.png", to_label_ids(prediction)) if self.split == "test" else None
+
+
+def to_label_ids(train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Cityscapes' label ids of train ids, in the same shape; what is no class becomes 0, unlabeled."""
+    label_ids: NDArray[np.uint8] = _LABEL_ID_OF[train_ids]
+    return label_ids
+
+
+def to_train_ids(path: Path) -> Picture:
+    """Reads a file of label ids (``*_gtFine_labelIds.png``) as train ids ``[H, W]``.
+
+    Raises:
+        DataError: The file cannot be decoded or has other values than 0..33.
+    """
+    return _FROM_LABEL_IDS(path)
+
+
+def _decode(path: Path) -> Picture:
+    return _FROM_TRAIN_IDS(path) if path.stem.endswith(TRAIN_IDS) else _FROM_LABEL_IDS(path)
+
+
+def part_folder(folder: Path, name: str) -> Path:
+    """Where ``leftImg8bit`` or ``gtFine`` is, or would be: where the archives' names are kept, one level down."""
+    archived = folder / f"{name}_trainvaltest" / name
+    return archived if archived.is_dir() and not (folder / name).is_dir() else folder / name
+
+
+def _files(split: Path, ending: str) -> dict[str, Path]:
+    """Files of all cities by ``CITY_SEQUENCE_FRAME``, sorted by city and name."""
+    cities = sorted(path for path in split.glob("[!.]*") if path.is_dir())
+    files = (file for city in cities for file in image_files(city).items())
+    return {stem.removesuffix(ending): path for stem, path in files if stem.endswith(ending)}
+
+
+def _masks(split: Path, encoding: Encoding) -> dict[str, Path]:
+    endings = {"auto": (_LABEL_IDS, TRAIN_IDS), "label_ids": (_LABEL_IDS,), "train_ids": (TRAIN_IDS,)}[encoding]
+    masks = {name: path for ending in endings for name, path in _files(split, ending).items()}  # later ones win
+    if not masks:
+        raise DataError(
+            f"No label files in {split}/CITY/: data.dataset.encoding={encoding} reads "
+            f"{' and '.join(f'*{ending}.png' for ending in endings)}. *{_LABEL_IDS}.png come with "
+            f"gtFine_trainvaltest.zip, *{TRAIN_IDS}.png are written by scripts/prepare_cityscapes.py."
+        )
+    return masks

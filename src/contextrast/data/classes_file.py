@@ -1,0 +1,139 @@
+"""The classes file of a dataset of one's own: names in the order of their train ids, with or without colours.
+
+As text, where empty lines and lines that begin with ``#`` do not count::
+
+    road 128 64 128
+    traffic light 250 170 30
+
+or as YAML; the same without the colours are ``road`` and ``- road``::
+
+    road: [128, 64, 128]
+    traffic light: [250, 170, 30]
+"""
+
+import colorsys
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from contextrast.data.decoding import MAX_CLASSES, Color
+from contextrast.data.labels import LabelTable
+from contextrast.data.pairing import fail_if
+from contextrast.errors import DataError
+
+NAMES: Final = ("classes.yaml", "classes.yml", "classes.txt")
+"""What a classes file is called where its name is not given."""
+
+FORMAT: Final = (
+    "A classes file is text with one class a line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
+    "list of names or with 'road: [128, 64, 128]' for each class. The order is that of the classes."
+)
+_LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?[\s,]*")
+
+Entry = tuple[Any, Any]
+"""Name and colour as they stand in the file."""
+
+
+@dataclass(frozen=True)
+class ClassesFile:
+    """What a classes file says.
+
+    Attributes:
+        path: The file.
+        names: Class names; position = train id.
+        colors: One RGB colour a class, or ``None``.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    colors: tuple[Color, ...] | None
+
+    def label_table(self, name: str) -> LabelTable:
+        """The classes as a table called ``name``; without colours of their own they get well-spread ones."""
+        count = len(self.names)
+        return LabelTable(name, self.names, self.colors or tuple(_spread(place, count) for place in range(count)))
+
+
+def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
+    """Reads a classes file.
+
+    Args:
+        root: The dataset's folder.
+        given: Path of the file, absolute or from ``root``; ``None`` looks for one of `NAMES` in it.
+
+    Raises:
+        DataError: There is no such file, or it is no list of 1..254 different names with as many different colours or
+            none.
+    """
+    candidates = [root / name for name in (NAMES if given is None else [Path(given).expanduser()])]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        missing = " or ".join(map(str, candidates))
+        raise DataError(f"There is no {missing}. Write it, or name it by data.dataset.classes=PATH. {FORMAT}")
+    entries = _entries(path)
+    fail_if(_problems(entries), f"{path} cannot be used. {FORMAT} What is wrong")
+    colors = tuple((int(red), int(green), int(blue)) for red, green, blue in (color for _, color in entries if color))
+    return ClassesFile(path, tuple(name for name, _ in entries), colors or None)
+
+
+def _entries(path: Path) -> list[Entry]:
+    try:
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            lines = (line.strip() for line in path.read_text("utf-8-sig").splitlines())
+            return [_line(line) for line in lines if line and not line.startswith("#")]
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))  # unlike plain YAML, it refuses a name given twice
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}). {FORMAT}") from error
+    return list(content.items()) if isinstance(content, dict) else [(name, None) for name in content]
+
+
+def _line(line: str) -> Entry:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return line, None
+    name, *color = found.groups()
+    return name, None if color[0] is None else [int(value) for value in color]
+
+
+def _problems(entries: list[Entry]) -> list[str]:
+    if not 1 <= len(entries) <= MAX_CLASSES:
+        return [f"it has {len(entries)} classes, but 1 to {MAX_CLASSES} are possible"]
+    problems = [
+        f"class {place}: {name!r} is no name; quote it" for place, (name, _) in enumerate(entries) if not _is_name(name)
+    ]
+    problems += [
+        f"{name}: {color} is no RGB colour (0..255)" for name, color in entries if color and not _is_color(color)
+    ]
+    without = [str(name) for name, color in entries if not color]
+    if 0 < len(without) < len(entries):
+        problems.append(f"{', '.join(without[:10])}: no colour, while others have one")
+    problems += [f"{name} is named twice" for name in _repeated([name for name, _ in entries])]
+    problems += [f"the colour {color} is used twice" for color in _repeated([color for _, color in entries if color])]
+    return problems
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name.strip())
+
+
+def _is_color(color: Any) -> bool:
+    return (
+        isinstance(color, list)
+        and len(color) == 3
+        and all(type(value) is int and 0 <= value <= 255 for value in color)  # a bool is an int too
+    )
+
+
+def _repeated(values: list[Any]) -> list[Any]:
+    return [value for place, value in enumerate(values) if value in values[:place]]
+
+
+def _spread(place: int, count: int) -> Color:
+    """Colours around the circle, neighbours in the list apart in brightness."""
+    red, green, blue = colorsys.hsv_to_rgb(place / count, 0.85, (1.0, 0.75, 0.5)[place % 3])
+    return round(255 * red), round(255 * green), round(255 * blue)

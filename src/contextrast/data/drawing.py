@@ -1,0 +1,50 @@
+"""A sample as a figure to look at."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from contextrast.data.labels import IGNORE_INDEX, LabelTable
+
+_WIDTH, _LINE = 10.0, 0.22  # inches
+
+
+def sample_figure(
+    image: NDArray[np.uint8], mask: NDArray[np.integer[Any]], labels: LabelTable, title: str = ""
+) -> Figure:
+    """Draws an image beside its mask.
+
+    Args:
+        image: RGB picture ``[H, W, 3]``.
+        mask: Train ids ``[H, W]``.
+        labels: Names and colours; the legend has those that are in the mask, of 171 classes a few.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    present = np.unique(mask).tolist()
+    patches = [
+        Patch(facecolor=_shade(*labels.palette[value]), edgecolor="black", label=labels.classes[value])
+        for value in present
+        if value < labels.num_classes
+    ]
+    if IGNORE_INDEX in present:
+        patches.append(Patch(facecolor="black", edgecolor="black", label="ignored"))
+    columns = 5
+    lines = -(-len(patches) // columns)
+    height, width = mask.shape
+    figure = Figure(figsize=(_WIDTH, _WIDTH / 2 * height / width + 0.4 + _LINE * lines), dpi=100, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes, picture in zip(figure.subplots(1, 2), (image, labels.colorize(mask)), strict=True):
+        axes.imshow(picture, interpolation="nearest")
+        axes.set_axis_off()
+    figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    return figure
+
+
+def _shade(red: int, green: int, blue: int) -> tuple[float, float, float]:
+    return red / 255, green / 255, blue / 255

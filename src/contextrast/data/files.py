@@ -1,0 +1,122 @@
+"""Datasets of files: what those with an image file and a mask file a sample have in common."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contextrast.data.dataset import SegmentationDataset, Transform
+from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.labels import IGNORE_INDEX
+from contextrast.data.pairing import Pair, check_headers
+from contextrast.errors import ConfigError, DataError
+
+
+class FileDataset(SegmentationDataset):
+    """Images and masks in pairs of files. A new one sets `labels`, finds its pairs and says how a mask is decoded.
+
+    Attributes:
+        pairs: The files of the samples, in order.
+
+    Args:
+        pairs: Files; the header of each is read once, so that what is no image or has another size shows at once.
+            Masks other than image files (``.mat``) are looked at when they are read.
+        decode: Reads a mask file, to train ids uint8 ``[H, W]``; `decode_mask`, a `ValueMap`, or a function. Loader
+            workers get a copy of it, so it has to be picklable.
+        transform: Augmentation.
+
+    Raises:
+        DataError: Files that cannot be used.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], decode: Callable[[Path], Picture], transform: Transform | None = None
+    ) -> None:
+        super().__init__(transform)
+        check_headers(pairs)
+        self.pairs = pairs
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def name(self, index: int) -> str:
+        """The pair's name, for example ``"0001TP_006690"``."""
+        return self.pairs[index].name
+
+    def source(self, index: int) -> str:
+        """Path of the image."""
+        return str(self.pairs[index].image)
+
+    def mask_source(self, index: int) -> str:
+        """Path of the mask; where there is none, of the image."""
+        return str(self.pairs[index].mask or self.pairs[index].image)
+
+    def read(self, index: int) -> tuple[Picture, Picture]:
+        """Reads image ``[H, W, 3]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
+        pair = self.pairs[index]
+        if pair.mask is None:
+            image = decode_image(pair.image)
+            return image, np.full(image.shape[:2], IGNORE_INDEX, dtype=np.uint8)
+        mask = self._decode(pair.mask)
+        return decode_image(pair.image, size=mask.shape), mask
+
+
+def check_choice(key: str, value: str, known: Collection[str], dataset: str) -> None:
+    """Raises a `ConfigError` if a setting is none of the known values, which it lists."""
+    if value not in known:
+        raise ConfigError(f"{key}={value} is unknown to {dataset}; choose one of {', '.join(known)}.")
+
+
+def existing_folder(root: str | Path | None, dataset: str, layouts: str) -> Path:
+    """The dataset's folder.
+
+    Args:
+        root: The setting ``data.root``.
+        dataset: Name for messages: ``"CamVid"``.
+        layouts: What the folder has to hold and where that comes from; ends every message.
+
+    Raises:
+        DataError: There is none.
+    """
+    if root is None:
+        raise DataError(f"{dataset} needs data.root, the folder it lies in. {layouts}")
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"The {dataset} folder {folder} does not exist. {layouts}")
+    return folder
+
+
+def no_layout(folder: Path, dataset: str, layouts: str) -> DataError:
+    """The error for a folder that exists but holds none of the dataset's layouts."""
+    state = "is empty" if not any(folder.iterdir()) else "holds none of its layouts"
+    return DataError(f"The {dataset} folder {folder} {state}. {layouts}")
+
+
+def check_parts(folder: Path, parts: Mapping[str, Path], dataset: str, layouts: str) -> None:
+    """Checks that the folders a layout consists of exist.
+
+    Args:
+        folder: The dataset's folder.
+        parts: Paths by the name they have in messages: ``{"images": PATH, "annotations": PATH}``.
+        dataset: Name for messages: ``"ADE20K"``.
+        layouts: What the folder has to hold and where that comes from.
+
+    Raises:
+        DataError: Some of them are missing, or all.
+    """
+    there = [name for name, path in parts.items() if path.is_dir()]
+    missing = [name for name in parts if name not in there]
+    if not there:
+        raise no_layout(folder, dataset, layouts)
+    if missing:
+        raise DataError(f"The {dataset} folder {folder} has {_folders(there)}, but no {_folders(missing)}. {layouts}")
+
+
+def splits_found(folder: Path) -> str:
+    """The folders in a folder, for messages."""
+    return ", ".join(sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())) or "none"
+
+
+def _folders(names: Sequence[str]) -> str:
+    return " and ".join(f"{name}/" for name in names)

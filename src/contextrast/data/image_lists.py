@@ -1,0 +1,23 @@
+"""List files: which images a split has, one name a line."""
+
+from collections import Counter
+from pathlib import Path
+
+from contextrast.data.pairing import fail_if
+from contextrast.errors import DataError, MissingSplitError
+
+
+def read_image_list(path: Path) -> list[str]:
+    """Reads the names in a list file, in order; blanks around them, as VOC has, do not count.
+
+    Raises:
+        MissingSplitError: There is no such file.
+        DataError: The file names no image, or one twice.
+    """
+    if not path.is_file():
+        raise MissingSplitError(f"{path} does not exist; it lists the images of the split.")
+    names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    fail_if([name for name, count in Counter(names).items() if count > 1], f"{path} names images more than once")
+    if not names:
+        raise DataError(f"{path} names no image. Fetch it again.")
+    return names

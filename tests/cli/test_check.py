@@ -1,0 +1,147 @@
+"""A whole dataset is read and summed up, everything wrong with it is said, and the exit code tells which it was."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from contextrast.cli import check
+from contextrast.data import CamVid
+from tests.data.conftest import grey, save
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "contextrast.cli.check", *arguments, "hydra.run.dir=run"], cwd=cwd,
+        capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False, timeout=500,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """Two training frames and one of val, 3 x 4 pixels, and no test frames."""
+    root = tmp_path / "camvid"
+    masks = {
+        "train/a": [[3, 3, 3, 3], [3, 3, 0, 0], [0, 0, 1, 11]],
+        "train/b": [[3, 3, 5, 5], [5, 5, 10, 9], [1, 11, 11, 11]],
+        "val/c": [[0, 0, 0, 11], [0, 0, 0, 11], [2, 2, 2, 11]],
+    }
+    for name, mask in masks.items():
+        split, stem = name.split("/")
+        save(root / split / f"{stem}.png", grey(1, 3, 4))
+        save(root / f"{split}annot" / f"{stem}.png", mask)
+    return root
+
+
+def test_a_good_folder(camvid, tmp_path):
+    done = command("data=camvid", f"data.root={camvid}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "check.json").read_text())
+    train, val = report["splits"]["train"], report["splits"]["val"]
+    assert set(report["splits"]) == {"train", "val"}
+    assert train["pixels"] == [4, 2, 0, 8, 0, 4, 0, 0, 0, 1, 1]
+    assert val["pixels"] == [6, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert [train["ignored_pixels"], val["ignored_pixels"]] == [4, 3]
+    assert [train["samples"], val["samples"]] == [2, 1]
+    assert train["sizes"] == {"4x3": 2}
+    assert train["problems"] == val["problems"] == []
+    # by training pixels 8 4 4 2 1 1 0 0 0 0 0, ties by train id, in groups of 4, 4 and 3
+    assert report["groups"] == {"head": [3, 0, 5, 1], "mid": [9, 10, 2, 4], "tail": [6, 7, 8]}
+    assert np.allclose(report["frequency"], np.array(train["pixels"]) / 20)
+    assert report["classes"] == list(CamVid.labels.classes)
+    for word in ("Reading train", "100%", "4x3 (2)", "Road", "head", "40.00", "66.67", "16.67"):
+        assert word in done.stdout
+    assert sorted(path.name for path in camvid.iterdir()) == ["train", "trainannot", "val", "valannot"]
+
+
+def test_a_bad_folder(camvid, tmp_path):
+    save(camvid / "train" / "lonely.png", grey(1, 3, 4))
+    save(camvid / "trainannot" / "a.png", np.zeros((3, 5)))
+    save(camvid / "trainannot" / "b.png", np.full((3, 4), 12))
+    (camvid / "val" / "c.png").write_bytes((camvid / "val" / "c.png").read_bytes()[:45])
+    done = command("data=camvid", f"data.root={camvid}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"DataError: 4 problem(s) with {camvid}" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = json.loads((tmp_path / "run" / "check.json").read_text())
+    problems = [problem for split in report["splits"].values() for problem in split["problems"]]
+    expected = [
+        f"image without mask: {camvid / 'train' / 'lonely.png'}",
+        f"{camvid / 'trainannot' / 'a.png'} is 5x3",
+        f"{camvid / 'trainannot' / 'b.png'} has the value(s) 12",
+        f"{camvid / 'val' / 'c.png'} cannot be decoded",
+    ]
+    assert len(problems) == len(expected)
+    for part, problem in zip(expected, problems, strict=True):
+        assert part in problem
+        assert part in done.stdout
+    assert report["groups"] is None  # no training frame can be used
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the command here; returns its exit code, what it printed, and what it wrote."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(
+            "sys.argv", ["check", *arguments, "data.num_workers=0", f"hydra.run.dir={tmp_path / 'run'}"]
+        )
+        try:
+            check.main()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
+        path = tmp_path / "run" / "check.json"
+        return code, capsys.readouterr(), json.loads(path.read_text()) if path.exists() else None
+
+    return call
+
+
+def test_a_folder_that_is_not_there(run):
+    code, printed, report = run("data=camvid", "data.root=/no/such/folder")
+    assert code == 1
+    assert "/no/such/folder does not exist" in printed.err
+    assert "Traceback" not in printed.err
+    assert report is None
+
+
+def test_a_split_that_cannot_be_opened_does_not_hide_the_others(run, camvid):
+    (camvid / "val.txt").write_text("\n")
+    save(camvid / "trainannot" / "b.png", np.full((3, 4), 12))
+    code, printed, report = run("data=camvid", f"data.root={camvid}")
+    assert code == 1
+    assert report["splits"]["train"]["pixels"][3] == 6
+    assert "b.png has the value(s) 12" in report["splits"]["train"]["problems"][0]
+    assert "val.txt names no image" in report["splits"]["val"]["problems"][0]
+    assert "2 problem(s)" in printed.err
+
+
+def test_many_problems_are_all_in_the_file(run, camvid):
+    for index in range(50):
+        save(camvid / "train" / f"lonely{index}.png", grey(1, 3, 4))
+    code, printed, report = run("data=camvid", f"data.root={camvid}")
+    assert code == 1
+    assert len(report["splits"]["train"]["problems"]) == 50
+    assert printed.out.count("image without mask") == 30
+    assert "50 problem(s)" in printed.err
+    assert "the first 30 listed above" in printed.err
+
+
+def test_generated_scenes_can_be_checked_too(run):
+    lengths = [f"data.dataset.lengths.{split}=2" for split in ("train", "val", "test")]
+    code, _, report = run("data=streets", "data.dataset.size=[40,48]", *lengths)
+    assert code == 0
+    assert {name: split["sizes"] for name, split in report["splits"].items()} == {
+        split: {"48x40": 2} for split in ("train", "val", "test")
+    }
+
+
+def test_the_dataset_has_to_be_named(run):
+    code, printed, _ = run()
+    assert code == 1
+    assert "data" in printed.err
+    assert "pascal_context" in printed.err

@@ -1,0 +1,26 @@
+"""The benchmark of the loader composes what training composes, and prints what it measures."""
+
+import json
+import sys
+
+import pytest
+
+from scripts import benchmark
+
+TINY = ["data.dataset.size=[32,32]", "data.crop=[32,32]", "data.num_workers=0", "data.batch_size=2"]
+
+
+@pytest.mark.parametrize(("augment", "more"), [("cpu", set()), ("gpu", {"device_seconds"})])
+def test_loader(augment, more, capsys, monkeypatch, tmp_path):
+    numbers = tmp_path / "numbers.json"
+    overrides = [*TINY, f"data.augment={augment}"]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "loader", "--repetitions=1", f"--json={numbers}", *overrides])
+    benchmark.main()
+    assert set(json.loads(numbers.read_text())) == {"threads", "samples_per_second", "processor_seconds"} | more
+    assert f"0 workers, augment={augment}" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_the_data_is_said_without_a_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "loader", "data=camvid", "data.root=/nowhere"])
+    with pytest.raises(SystemExit, match="/nowhere does not exist"):
+        benchmark.main()
