@@ -58,6 +58,10 @@ def test_the_other_commands_compose(composed, name):
     assert composed(name, "checkpoint=x.ckpt").checkpoint == "x.ckpt"
 
 
+def test_the_check_composes(composed):
+    assert composed("check", "data=camvid").data._target_.endswith("SegmentationDataModule")
+
+
 def test_every_file_says_what_it_is():
     unexplained = [str(path) for path in CONF.rglob("*.yaml") if not path.read_text().lstrip().startswith("#")]
     assert not unexplained

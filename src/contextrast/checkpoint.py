@@ -44,7 +44,7 @@ class Checkpoint:
         Raises:
             CheckpointError: If the weights do not fit the network, which overrides can cause.
         """
-        settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None}
+        settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
         network: Segmenter = instantiate(settings, num_classes=self.labels.num_classes)
         expected = network.state_dict()
         wrong = [f"{key} is missing from the checkpoint" for key in expected if key not in self.weights]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contextrast.errors import ConfigError
 from contextrast.models import multi_scale_probabilities, sliding_window_probabilities
 from contextrast.models.inference import _starts
+from tests.models.slow import bilinear, softmax
 
 
 @pytest.fixture
@@ -24,26 +25,6 @@ def predict():
             return conv(image) + columns * image.shape[-2] / 10
 
     return segment
-
-
-def bilinear(x, height, width):
-    """Bilinear resizing of [C, h, w] with half-pixel centres, pixel by pixel."""
-    result = np.empty((x.shape[0], height, width))
-    for i in range(height):
-        for j in range(width):
-            y = max((i + 0.5) * x.shape[1] / height - 0.5, 0)
-            z = max((j + 0.5) * x.shape[2] / width - 0.5, 0)
-            y0, z0 = int(y), int(z)
-            y1, z1 = min(y0 + 1, x.shape[1] - 1), min(z0 + 1, x.shape[2] - 1)
-            top = x[:, y0, z0] * (1 - (z - z0)) + x[:, y0, z1] * (z - z0)
-            bottom = x[:, y1, z0] * (1 - (z - z0)) + x[:, y1, z1] * (z - z0)
-            result[:, i, j] = top * (1 - (y - y0)) + bottom * (y - y0)
-    return result
-
-
-def softmax(x):
-    e = np.exp(x - x.max(0, keepdims=True))
-    return e / e.sum(0, keepdims=True)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -82,6 +63,34 @@ def test_half_precision_networks_give_float32_probabilities(predict):
     assert result.dtype == torch.float32
     torch.testing.assert_close(result.sum(1), torch.ones(1, 8, 12))
     assert sliding_window_probabilities(lambda x: predict(x).half(), image, (4, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_views_are_predicted_in_batches(predict, batch_size):
+    seen = []
+
+    def segment(image):
+        seen.append(tuple(image.shape))
+        return predict(image)
+
+    image = torch.randn(2, 3, 8, 12)
+    result = multi_scale_probabilities(segment, image, (0.5, 1.0), flip=True, batch_size=batch_size)
+    if batch_size == 1:
+        assert seen == [(2, 3, 4, 6)] * 2 + [(2, 3, 8, 12)] * 2
+    else:
+        assert seen == [(4, 3, 4, 6), (4, 3, 8, 12)]
+    expected = torch.zeros(2, 4, 8, 12)
+    for size in ((4, 6), (8, 12)):
+        for axes in ((), (-1,)):
+            scaled = F.interpolate(image, size, mode="bilinear", align_corners=False)
+            logits = torch.cat([predict(one[None].flip(axes)).flip(axes) for one in scaled])
+            expected += F.interpolate(logits, (8, 12), mode="bilinear", align_corners=False).softmax(1) / 4
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+
+
+def test_views_are_predicted_at_least_singly(predict):
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        multi_scale_probabilities(predict, torch.zeros(1, 3, 4, 4), batch_size=0)
 
 
 @pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,)])

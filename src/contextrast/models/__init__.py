@@ -1,4 +1,4 @@
-"""Networks: smp's architectures and encoders as one module, weight files, and inference at several scales."""
+"""Networks: architectures and encoders as one module, weight files, and inference at several scales."""
 
 import sys
 
@@ -9,13 +9,17 @@ if "wandb" not in sys.modules:
 
     del sys.modules["wandb"]
 
+from contextrast.models.auxiliary import AuxiliaryHead, build_auxiliary
 from contextrast.models.depthwise import use_float32_depthwise_backward
 from contextrast.models.inference import multi_scale_probabilities, sliding_window_probabilities
-from contextrast.models.segmenter import Segmenter
+from contextrast.models.segmenter import Segmenter, TrainingPass
 from contextrast.models.weights import load_encoder_weights
 
 __all__ = [
+    "AuxiliaryHead",
     "Segmenter",
+    "TrainingPass",
+    "build_auxiliary",
     "load_encoder_weights",
     "multi_scale_probabilities",
     "sliding_window_probabilities",

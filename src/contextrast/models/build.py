@@ -1,4 +1,4 @@
-"""Building smp's models by name: unknown names and options become errors with near matches."""
+"""Building smp's models, and ours, by name: unknown names and options become errors with near matches."""
 
 import difflib
 import inspect
@@ -11,6 +11,12 @@ import segmentation_models_pytorch as smp
 import timm
 
 from contextrast.errors import ConfigError, WeightsError
+from contextrast.models.hrnet import HRNetV2
+from contextrast.models.ocr import OCRNet
+
+ARCHITECTURES: dict[str, type[smp.base.SegmentationModel]] = {
+    cls.__name__: cls for cls in (*smp.MODEL_ARCHITECTURES_MAPPING.values(), HRNetV2, OCRNet)
+}
 
 IMAGENET = "imagenet"
 _OWN = ("self", "encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation", "kwargs")
@@ -19,10 +25,10 @@ _OWN = ("self", "encoder_name", "encoder_weights", "in_channels", "classes", "au
 def build_network(
     architecture: str, encoder: str, encoder_weights: str | Path | None, num_classes: int, options: dict[str, Any]
 ) -> smp.base.SegmentationModel:
-    """Build a plain smp model for three channels; only ``imagenet`` lets smp fetch weights.
+    """Build a plain network for three channels; only ``imagenet`` lets smp fetch weights.
 
     Args:
-        architecture: Name of one of smp's architectures, in any case.
+        architecture: One of :data:`ARCHITECTURES`, in any case.
         encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME.
         encoder_weights: ``imagenet`` for the hub's weights; anything else leaves the encoder random.
         num_classes: Channels of the logits.
@@ -32,11 +38,9 @@ def build_network(
         ConfigError: If a name or an option does not exist, or smp cannot combine them.
         WeightsError: If the hub's weights cannot be had.
     """
-    architectures = {cls.__name__.lower(): cls for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()}
-    build = architectures.get(architecture.lower())
+    build = {name.lower(): cls for name, cls in ARCHITECTURES.items()}.get(architecture.lower())
     if build is None:
-        names = [cls.__name__ for cls in architectures.values()]
-        raise ConfigError(f"Unknown model.architecture={architecture}. {_near(architecture, names)}")
+        raise ConfigError(f"Unknown model.architecture={architecture}. {_near(architecture, ARCHITECTURES)}")
     _check_options(options, inspect.signature(build.__init__).parameters, architecture, encoder)
     try:
         with warnings.catch_warnings():

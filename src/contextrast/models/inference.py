@@ -14,7 +14,7 @@ Predict = Callable[[Tensor], Tensor]
 
 
 def multi_scale_probabilities(
-    predict: Predict, image: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False
+    predict: Predict, image: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False, batch_size: int = 2
 ) -> Tensor:
     """Average a network's softmax over image scales and, if asked, mirrored images.
 
@@ -26,26 +26,35 @@ def multi_scale_probabilities(
         image: float [B, 3, H, W], normalised.
         scales: Factors on height and width, each above 0.
         flip: Whether every scale is also predicted mirrored left to right.
+        batch_size: Views of each image of the batch that are predicted at once: 2 takes an image and its mirrored
+            image through the network together, 1 one after the other in half of the memory. Scales differ in size,
+            so that each has a pass of its own.
 
     Returns:
         float32 [B, N, H, W], non-negative, 1 in sum over the classes.
 
     Raises:
-        ConfigError: If there is no scale, or one is not above 0.
+        ConfigError: If there is no scale, or one is not above 0, or the batch size is below 1.
     """
     if not scales or min(scales) <= 0:
         raise ConfigError(f"Test scales must be numbers above 0, got {list(scales)}. Single scale is [1.0].")
+    if batch_size < 1:
+        raise ConfigError(f"Views are predicted at least 1 at once, got batch_size={batch_size}.")
+    views = (False, True) if flip else (False,)
     height, width = image.shape[-2:]
     total: Tensor | None = None
     for scale in scales:
         size = [max(1, math.floor(side * scale + 0.5)) for side in (height, width)]
         scaled = _resize(image, size)
-        for mirrored in (False, True) if flip else (False,):
-            logits = predict(scaled.flip(-1)).flip(-1) if mirrored else predict(scaled)
-            probabilities = _resize(logits.float(), [height, width]).softmax(dim=1)
-            total = probabilities if total is None else total + probabilities
+        for first in range(0, len(views), batch_size):
+            group = views[first : first + batch_size]
+            logits = predict(torch.cat([scaled.flip(-1) if mirrored else scaled for mirrored in group]))
+            for mirrored, part in zip(group, torch.split(logits, len(image)), strict=True):
+                upright = part.flip(-1) if mirrored else part
+                probabilities = _resize(upright.float(), [height, width]).softmax(dim=1)
+                total = probabilities if total is None else total + probabilities
     assert total is not None
-    return total / (len(scales) * (2 if flip else 1))
+    return total / (len(scales) * len(views))
 
 
 def sliding_window_probabilities(

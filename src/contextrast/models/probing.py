@@ -1,6 +1,6 @@
-"""Facts about smp's models that their classes do not tell, learnt from a few small blank images."""
+"""Facts about networks that their classes do not tell, learnt from a few small blank images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from contextrast.errors import ConfigError
+from contextrast.models.forward_pass import ForwardPass, forward_pass
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class NetworkFacts:
         maps: (Channels, stride) of every feature map; the first is the image.
         single_pixel_norms: Names of the batch norms that see one value a channel and image.
         unused: Names of the parameters that neither logits nor maps depend on, such as a classifier's leftovers.
+        auxiliary: Whether it computes auxiliary logits of its own.
     """
 
     stride: int
@@ -29,6 +31,7 @@ class NetworkFacts:
     maps: tuple[tuple[int, int], ...]
     single_pixel_norms: tuple[str, ...]
     unused: tuple[str, ...]
+    auxiliary: bool
 
 
 def probe(network: smp.base.SegmentationModel, name: str) -> NetworkFacts:
@@ -44,31 +47,15 @@ def probe(network: smp.base.SegmentationModel, name: str) -> NetworkFacts:
     with _probing(network):
         stride, smallest = _sizes(network, int(network.encoder.output_stride), name)
         side = 2 * max(stride, smallest)  # so large that only a global pooling leads to single pixels
-        logits, maps, single = _watch_norms(network, torch.zeros(1, 3, side, side))
-        unused = _unused_parameters(network, logits, maps)
-    if logits.shape[-1] != side:
+        seen, single = _watch_norms(network, torch.zeros(1, 3, side, side))
+        unused = _unused_parameters(network, seen)
+    if seen.logits.shape[-1] != side:
         raise ConfigError(
-            f"{name} answers {side}x{side} images with {logits.shape[-2]}x{logits.shape[-1]} logits. Multiply "
-            f"model.upsampling by {side / logits.shape[-1]:g}, or change model.encoder_depth."
+            f"{name} answers {side}x{side} images with {seen.logits.shape[-2]}x{seen.logits.shape[-1]} logits. "
+            f"Multiply model.upsampling by {side / seen.logits.shape[-1]:g}, or change model.encoder_depth."
         )
-    return NetworkFacts(stride, smallest, tuple((m.shape[1], side // m.shape[3]) for m in maps), single, unused)
-
-
-def forward_with_maps(network: smp.base.SegmentationModel, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-    """The forward pass of smp's models, with the encoder's feature maps kept.
-
-    Args:
-        network: One of smp's models.
-        image: float [B, 3, H, W] of a size the network takes.
-
-    Returns:
-        Logits [B, N, H, W] and the maps: the image, stage 1, stage 2, ...
-    """
-    encoded = network.encoder(image)
-    if isinstance(encoded, tuple):  # ViT encoders: maps without the image, and prefix tokens
-        maps, tokens = encoded
-        return network.segmentation_head(network.decoder(maps, tokens)), [image, *maps]
-    return network.segmentation_head(network.decoder(encoded)), encoded
+    maps = tuple((m.shape[1], side // m.shape[3]) for m in seen.maps)
+    return NetworkFacts(stride, smallest, maps, single, unused, seen.auxiliary is not None)
 
 
 @contextmanager
@@ -114,25 +101,23 @@ def _refusal(network: smp.base.SegmentationModel, side: int) -> Exception | None
     return None
 
 
-def _watch_norms(
-    network: smp.base.SegmentationModel, image: Tensor
-) -> tuple[Tensor, Sequence[Tensor], tuple[str, ...]]:
-    """Logits, feature maps, and the names of the batch norms that saw one value a channel and image."""
+def _watch_norms(network: smp.base.SegmentationModel, image: Tensor) -> tuple[ForwardPass, tuple[str, ...]]:
+    """A forward pass, and the names of the batch norms that saw one value a channel and image in it."""
     single: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, x, name=name: single.append(name) if _is_single(x[0]) else None)
         for name, module in network.named_modules()
         if isinstance(module, _BatchNorm)
     ]
-    logits, maps = forward_with_maps(network, image)
+    seen = forward_pass(network, image)
     for hook in hooks:
         hook.remove()
-    return logits, maps, tuple(single)
+    return seen, tuple(single)
 
 
-def _unused_parameters(network: smp.base.SegmentationModel, logits: Tensor, maps: Sequence[Tensor]) -> tuple[str, ...]:
+def _unused_parameters(network: smp.base.SegmentationModel, seen: ForwardPass) -> tuple[str, ...]:
     """Names of the parameters that get no gradient from the logits or from a map."""
-    outputs = [logits.sum(), *(m.sum() for m in maps if m.requires_grad)]
+    outputs = [seen.logits.sum(), *(m.sum() for m in seen.maps if m.requires_grad)]
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(outputs, parameters, allow_unused=True)
     return tuple(name for name, gradient in zip(names, gradients, strict=True) if gradient is None)

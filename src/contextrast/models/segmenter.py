@@ -1,8 +1,8 @@
-"""The network: any of smp's architectures over any of its encoders, with the encoder's stages within reach."""
+"""The network: any architecture over any of smp's encoders, with the encoder's stages within reach."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,42 +10,65 @@ from torch import Tensor, nn
 
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network
-from contextrast.models.probing import forward_with_maps, probe
+from contextrast.models.forward_pass import forward_pass
+from contextrast.models.network_weights import load_network_weights
+from contextrast.models.probing import probe
 from contextrast.models.weights import load_encoder_weights
+
+
+class TrainingPass(NamedTuple):
+    """One pass of a :class:`Segmenter` in training.
+
+    Attributes:
+        logits: ``[B, N, H, W]``.
+        features: A feature map ``[B, C_i, H/s_i, W/s_i]`` for each of the segmenter's ``stages``.
+        maps: All of the encoder's maps by number, the image first.
+        auxiliary: Auxiliary logits ``[B, N, H/4, W/4]`` where the network computes some itself, as OCRNet does.
+    """
+
+    logits: Tensor
+    features: list[Tensor]
+    maps: Sequence[Tensor]
+    auxiliary: Tensor | None
 
 
 class Segmenter(nn.Module):
     """A segmentation network that takes images of any size and shows its encoder's stages to a loss.
 
-    ``network`` is the plain smp model: its state dict loads into stock smp, and nothing of the training method is in
-    it. Stages are numbered as smp numbers an encoder's feature maps: 0 is the image, 1 has stride 2, 2 stride 4,
-    3 stride 8, 4 stride 16 and 5 stride 32 (less in a dilated encoder). ViT encoders (DPT), whose maps all have the
-    patch's stride, count from 1 as well. Parameters that a segmentation network does not use, such as the encoder's
-    last layers before its classifier, stay in the state dict and do not require gradients.
+    ``network`` is the plain network, one of smp's models (then its state dict loads into stock smp) or shaped like
+    them, and nothing of the training method is in it. Stages are numbered as smp numbers an encoder's feature maps: 0
+    is the image, 1 has stride 2, 2 stride 4, 3 stride 8, 4 stride 16 and 5 stride 32 (less in a dilated encoder).
+    Hierarchical transformers (Swin, MiT) have no stage 1. ViT encoders (DPT), whose maps all have the patch's stride,
+    count from 1 as well. Parameters that a segmentation network does not use, such as the encoder's last layers before
+    its classifier, stay in the state dict and do not require gradients.
 
     Args:
         num_classes: Number of classes N.
         mean: Mean of each channel (red, green, blue) in units of 0..1.
         std: Standard deviation of each channel in units of 0..1.
-        architecture: Name of one of smp's architectures, in any case.
+        architecture: One of smp's architectures, ``HRNetV2`` or ``OCRNet``, in any case.
         encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME.
         encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's
             hub), None (random), or the path of a local weight file. Only ``imagenet`` needs a connection.
+        weights: Path of a checkpoint or weight file of this whole network to start from; ``encoder_weights`` is not
+            looked at then.
+        allow_class_mismatch: Whether ``weights`` may be of other classes; the last layer then starts anew.
         stages: Numbers of the stages that :meth:`forward_features` returns.
         **architecture_options: Further arguments of the architecture's constructor (``decoder_pyramid_channels=256``).
 
     Attributes:
-        network: The smp model, which is what gets deployed.
+        network: The plain network, which is what gets deployed.
         stride: Image sides that :meth:`forward_features` takes are multiples of it.
         smallest_side: Shortest image side in pixels that the network takes; shorter ones are padded to it.
         stage_channels: Channels of each returned stage.
         stage_strides: Stride of each returned stage in pixels.
         single_pixel_norms: Names of batch norms that see one value a channel and image, because a global pooling
             precedes them; they cannot train on a batch of one.
+        has_auxiliary_logits: Whether the network computes auxiliary logits of its own.
 
     Raises:
         ConfigError: If a name, option or stage does not exist, or they do not fit together.
-        WeightsError: If the encoder's weights are missing or do not fit.
+        WeightsError: If weights are missing or do not fit.
     """
 
     def __init__(
@@ -57,6 +80,8 @@ class Segmenter(nn.Module):
         architecture: str = "FPN",
         encoder: str = "timm-tf_efficientnet_lite0",
         encoder_weights: str | Path | None = "lite0",
+        weights: str | Path | None = None,
+        allow_class_mismatch: bool = False,
         stages: Sequence[int] = (2, 3, 4, 5),
         **architecture_options: Any,
     ) -> None:
@@ -65,8 +90,11 @@ class Segmenter(nn.Module):
         self.stages = tuple(stages)
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
+        encoder_weights = encoder_weights if weights is None else None
         self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
-        if encoder_weights not in (None, IMAGENET):
+        if weights is not None:
+            load_network_weights(self.network, weights, num_classes, allow_class_mismatch=allow_class_mismatch)
+        elif encoder_weights not in (None, IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
         facts = probe(self.network, f"{architecture} over {encoder}")
         self.stride = facts.stride
@@ -74,7 +102,11 @@ class Segmenter(nn.Module):
         self.single_pixel_norms = facts.single_pixel_norms
         for parameter in facts.unused:  # without a gradient they would stop distributed training
             self.network.get_parameter(parameter).requires_grad_(False)
-        self.stage_channels, self.stage_strides = _pick(self.stages, facts.maps, encoder)
+        self.has_auxiliary_logits = facts.auxiliary
+        self._available = {number: size for number, size in enumerate(facts.maps) if number > 0 and size[0] > 0}
+        sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in stages]
+        self.stage_channels = tuple(channels for channels, _ in sizes)
+        self.stage_strides = tuple(stride for _, stride in sizes)
 
     mean: Tensor
     std: Tensor
@@ -83,6 +115,21 @@ class Segmenter(nn.Module):
     def encoder(self) -> nn.Module:
         """The encoder inside :attr:`network` (optimisers give it a learning rate of its own)."""
         return cast(nn.Module, self.network.encoder)
+
+    def stage_size(self, stage: int, setting: str) -> tuple[int, int]:
+        """Channels and stride of any of the encoder's stages, whether a loss sees it or not.
+
+        Args:
+            stage: Its number.
+            setting: What an error names as the cause, such as ``model.stages=[2, 3]``.
+
+        Raises:
+            ConfigError: If the encoder has no such stage.
+        """
+        if stage not in self._available:
+            listed = ", ".join(f"{n} ({channels} channels, stride {s})" for n, (channels, s) in self._available.items())
+            raise ConfigError(f"{setting}: the encoder has no stage {stage}. It has: {listed}.")
+        return self._available[stage]
 
     def normalize(self, image: Tensor) -> Tensor:
         """Bring images to the distribution the encoder was trained on.
@@ -136,13 +183,19 @@ class Segmenter(nn.Module):
         return logits[..., :height, :width]
 
     def forward_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits and the encoder's stages in one pass, for training.
-
-        Args:
-            image: float [B, 3, H, W], normalised; :attr:`stride` divides H and W, so that stage grids align with it.
+        """Logits and the encoder's stages: the part of :meth:`forward_training` that a loss on stages takes.
 
         Returns:
             Logits [B, N, H, W], and one feature map [B, C_i, H/s_i, W/s_i] for each of :attr:`stages`.
+        """
+        seen = self.forward_training(image)
+        return seen.logits, seen.features
+
+    def forward_training(self, image: Tensor) -> TrainingPass:
+        """One pass with everything that training looks at.
+
+        Args:
+            image: float [B, 3, H, W], normalised; :attr:`stride` divides H and W, so that stage grids align with it.
 
         Raises:
             ConfigError: If the stride does not divide the size.
@@ -154,8 +207,8 @@ class Segmenter(nn.Module):
                 f"Images of {height}x{width} (height x width) cannot be trained on: stage grids need multiples of "
                 f"{self.stride}. Pad image and mask to {height + bottom}x{width + right}."
             )
-        logits, maps = forward_with_maps(self.network, image)
-        return logits, [maps[stage] for stage in self.stages]
+        logits, maps, auxiliary = forward_pass(self.network, image)
+        return TrainingPass(logits, [maps[stage] for stage in self.stages], maps, auxiliary)
 
     def check_batch_size(self, batch_size: int, crop_size: Sequence[int] | None = None) -> None:
         """Refuse to train on batches that batch normalisation cannot work with.
@@ -185,16 +238,3 @@ def _per_channel(name: str, values: Sequence[float]) -> Tensor:
             f"model.{name} needs three numbers (red, green, blue; std above 0) in units of 0..1, got {values}."
         )
     return torch.tensor([float(value) for value in values]).view(1, 3, 1, 1)
-
-
-def _pick(
-    stages: Sequence[int], sizes: Sequence[tuple[int, int]], encoder: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels and strides of the stages asked for."""
-    available = {number: size for number, size in enumerate(sizes) if number > 0 and size[0] > 0}
-    if wrong := [stage for stage in stages if stage not in available]:
-        listed = ", ".join(f"{n} ({channels} channels, stride {s})" for n, (channels, s) in available.items())
-        raise ConfigError(
-            f"model.stages={list(stages)}: {encoder} has no stage {', '.join(map(str, wrong))}. It has: {listed}."
-        )
-    return tuple(available[stage][0] for stage in stages), tuple(available[stage][1] for stage in stages)

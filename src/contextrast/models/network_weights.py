@@ -1,0 +1,66 @@
+"""Starting from a whole trained network: its weights from a local file, for the same classes or for others."""
+
+from pathlib import Path
+
+from torch import nn
+
+from contextrast.errors import WeightsError
+from contextrast.models.weight_files import State, listed, read_weights, without_wrappers
+
+_OF_A_RUN = "network."  # a checkpoint's entries of the network; the rest is the loss and what else exists in training
+
+
+def load_network_weights(
+    network: nn.Module, source: str | Path, num_classes: int, *, allow_class_mismatch: bool = False
+) -> None:
+    """Load all of a network's weights from a local file, in place, or fail without having changed anything.
+
+    Args:
+        network: The plain network, without a wrapper.
+        source: A checkpoint of ``contextrast-train``, or a .pth, .pt or .safetensors file of the network's state dict.
+        num_classes: Number of classes N of the network.
+        allow_class_mismatch: Leave the layers that have one channel a class as they are, where the file's have another
+            number of classes.
+
+    Raises:
+        WeightsError: If the file is missing or unreadable, is of another network, or of other classes while that is
+            not allowed.
+    """
+    path = Path(source).expanduser()
+    state = _network_part(read_weights(path, "model.weights to a checkpoint or null"))
+    expected = network.state_dict()
+    misfits = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    classes = [name for name in misfits if _is_class_layer(name, expected, state, num_classes)]
+    problems = [f"missing in the file: {name}" for name in expected if name not in state]
+    problems += [f"not in the network: {name}" for name in state if name not in expected]
+    problems += [
+        f"{name} is {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
+        for name in misfits
+        if name not in classes
+    ]
+    if problems:
+        raise WeightsError(
+            f"{path} does not fit the network: {len(problems)} entries do not match.\n{listed(problems)}\n"
+            "Choose the model that it was trained with, or set model.weights=null (a file of an encoder alone goes to "
+            "model.encoder_weights)."
+        )
+    if classes and not allow_class_mismatch:
+        raise WeightsError(
+            f"{path} was trained on {len(state[classes[0]])} classes, this network has {num_classes} "
+            f"({', '.join(classes)}). Set model.allow_class_mismatch=true to start these layers anew and keep all "
+            "others, or choose data with the classes of the file."
+        )
+    kept = {name: value for name, value in state.items() if name not in classes}
+    nn.Module.load_state_dict(network, {**expected, **kept})
+
+
+def _network_part(state: State) -> State:
+    """What belongs to the network: in a checkpoint the part of that name, else everything."""
+    inside = {name: value for name, value in state.items() if name.startswith(_OF_A_RUN)}
+    return {without_wrappers(name): value for name, value in (inside or state).items()}
+
+
+def _is_class_layer(name: str, expected: State, state: State, num_classes: int) -> bool:
+    """Whether an entry has one row a class in the network, and differs from the file in their number only."""
+    ours, theirs = expected[name].shape, state[name].shape
+    return ours[0] == num_classes and ours[1:] == theirs[1:] if len(ours) == len(theirs) > 0 else False

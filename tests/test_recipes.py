@@ -1,0 +1,74 @@
+"""A row of the papers' tables is a composition of dataset, network and loss: what they print is what comes out."""
+
+from itertools import product
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from contextrast.config import config_directory
+
+SGD, ADAMW = ("torch.optim.SGD", 5e-4), ("torch.optim.AdamW", 0.01)
+POLY, LINEAR = "torch.optim.lr_scheduler.PolynomialLR", "torch.optim.lr_scheduler.LinearLR"
+# The training settings that the papers print, typed in from them.
+PUBLISHED = {
+    ("cityscapes", "hrnet_w48"): ([512, 1024], 8, 40000, *SGD, 0.01, POLY),
+    ("cityscapes", "ocrnet_hrnet_w48"): ([512, 1024], 8, 40000, *SGD, 0.01, POLY),
+    ("cityscapes", "deeplabv3_resnet101"): ([512, 1024], 8, 40000, *SGD, 0.01, POLY),
+    ("cityscapes", "upernet_swin_tiny"): ([512, 1024], 6, 40000, *ADAMW, 6e-5, LINEAR),
+    ("cityscapes", "segformer_mit_b0"): ([1024, 1024], 8, 160000, *ADAMW, 6e-5, LINEAR),
+    ("cityscapes", "mobilenet_v2"): ([512, 1024], 8, 80000, "torch.optim.SGD", 0.01, 0.01, POLY),
+    ("ade20k", "hrnet_w48"): ([512, 512], 12, 80000, *SGD, 0.01, POLY),
+    ("pascal_context", "deeplabv3_resnet101"): ([512, 512], 16, 60000, *SGD, 0.01, POLY),
+    ("coco_stuff10k", "ocrnet_hrnet_w48"): ([512, 512], 16, 60000, *SGD, 0.01, POLY),
+    ("camvid", "hrnet_w48"): ([360, 480], 16, 6000, *SGD, 0.02, POLY),
+}
+
+
+@pytest.mark.parametrize("pair", PUBLISHED, ids="-".join)
+def test_published_settings(composed, pair):
+    config = composed("train", f"data={pair[0]}", f"model={pair[1]}")
+    optimizer = config.optimizer
+    assert (
+        config.data.crop, config.data.batch_size, config.trainer.max_steps, optimizer._target_,
+        optimizer.weight_decay, optimizer.lr, config.scheduler._target_,
+    ) == PUBLISHED[pair]  # fmt: skip
+    assert config.data.scale == [0.5, 2.0]
+    assert config.data.flip == 0.5
+    assert config.data.color_jitter.p > 0
+
+
+def test_the_method_s_numbers_are_the_published_ones(composed):
+    loss = composed("train", "data=cityscapes", "model=hrnet_w48", "loss=contextrast").loss
+    assert (loss.alpha, loss.stage_weights, loss.embedding_dim) == (0.1, [0.1, 0.4, 0.7, 1.0], 256)
+    assert loss.negatives.percentage == 50
+
+
+def test_poly_is_published_power_and_whole_run(composed):
+    config = composed("train", "data=cityscapes", "model=hrnet_w48", "trainer.max_steps=70")
+    assert (config.scheduler.power, config.scheduler.total_iters, config.optimizer.momentum) == (0.9, 70, 0.9)
+
+
+@pytest.mark.parametrize("model", ["deeplabv3_resnet101", "mobilenet_v2", "upernet_swin_tiny"])
+def test_the_framework_s_auxiliary_heads(composed, model):
+    module = composed("train", "data=cityscapes", f"model={model}").module
+    assert (module.auxiliary_stage, module.auxiliary_weight) == (4, 0.4)
+
+
+def test_the_command_line_wins_over_dataset_and_model(composed):
+    overrides = ["optimizer=sgd", "optimizer.lr=0.5", "trainer.max_steps=3", "module.auxiliary_stage=null"]
+    config = composed("train", "data=cityscapes", "model=upernet_swin_tiny", *overrides)
+    assert (config.optimizer._target_, config.optimizer.lr, config.trainer.max_steps) == (SGD[0], 0.5, 3)
+    assert config.module.auxiliary_stage is None
+
+
+def test_every_combination_of_data_model_and_loss_composes():
+    folder = config_directory()
+    choices = [sorted(path.stem for path in (folder / group).glob("*.yaml")) for group in ("data", "model", "loss")]
+    assert [len(names) for names in choices] >= [7, 10, 2]
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        for data, model, loss in product(*choices):
+            config = compose("train", [f"data={data}", f"model={model}", f"loss={loss}"])
+            assert config.data._target_.endswith("SegmentationDataModule")
+            assert config.model._target_.endswith("Segmenter")
+            assert config.trainer.max_steps > 0
+            assert config.optimizer.lr > 0
