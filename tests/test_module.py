@@ -173,3 +173,50 @@ def test_multi_scale_test_averages_softmax_over_scales_and_flips():
                 total += F.interpolate(logits, size=(40, 50), mode="bilinear", align_corners=False).softmax(1)
     right = int((total.argmax(1) == data[0]["mask"]).sum())
     assert int(model.last_scores.confusion.trace()) == pytest.approx(right, abs=2)  # ties broken by rounding
+
+
+def with_auxiliary(**options):
+    net = network()
+    return SegmentationModule(
+        net, CrossEntropyLoss(3), LABELS, partial(SGD, lr=0.02, momentum=0.9, weight_decay=5e-4), auxiliary_stage=4,
+        **options,
+    )  # fmt: skip
+
+
+def test_the_auxiliary_cross_entropy_is_a_part_of_the_loss_with_its_weight():
+    model = with_auxiliary(auxiliary_weight=0.3)
+    logged = fit(model, 1).callback_metrics
+    assert float(logged["train/auxiliary"]) > 0
+    assert float(logged["train/loss"]) == pytest.approx(
+        float(logged["train/cross_entropy"]) + 0.3 * float(logged["train/auxiliary"]), rel=1e-5
+    )
+
+
+def test_the_auxiliary_cross_entropy_is_that_of_upsampled_logits():
+    model = with_auxiliary().eval()
+    terms = model.loss(torch.zeros(2, 3, 8, 8), target := torch.randint(0, 3, (2, 8, 8)))
+    coarse = torch.randn(2, 3, 2, 2)
+    both = model._with_auxiliary(terms, coarse, target)
+    upsampled = F.interpolate(coarse, size=(8, 8), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(both["auxiliary"], F.cross_entropy(upsampled, target))
+    torch.testing.assert_close(both.total, terms.total + 0.4 * both["auxiliary"])
+
+
+def test_the_auxiliary_head_is_optimised_and_is_no_part_of_the_network():
+    model = with_auxiliary()
+    before = model.auxiliary.layers[0].weight.clone()
+    trainer = fit(model, 1)
+    named = {group["name"]: group for group in trainer.optimizers[0].param_groups}
+    assert {"auxiliary", "auxiliary/no_decay"} <= set(named)
+    grouped = [parameter for group in named.values() for parameter in group["params"]]
+    assert len(grouped) == len(set(map(id, grouped))) == sum(p.requires_grad for p in model.parameters())
+    assert not torch.equal(model.auxiliary.layers[0].weight, before)
+    assert model.network.state_dict().keys() == module().network.state_dict().keys()
+
+
+def test_an_auxiliary_loss_that_is_not_finite_is_named():
+    model = with_auxiliary()
+    with torch.no_grad():
+        model.auxiliary.layers[4].bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"step 0: auxiliary = nan|total = nan, auxiliary = nan"):
+        fit(model, 1)

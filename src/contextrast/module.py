@@ -10,13 +10,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
 
 from contextrast.contrast import ContextrastLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import NonFiniteLossError
-from contextrast.metrics import Scores, SegmentationScores
-from contextrast.models import Segmenter, multi_scale_probabilities
+from contextrast.metrics import Measure, Report, Scores, SegmentationScores
+from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
 
 TrainingLoss = ContextrastLoss | CrossEntropyLoss
@@ -35,13 +36,23 @@ class SegmentationModule(pl.LightningModule):
         scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
+        auxiliary_stage: Encoder stage on which an auxiliary head learns to segment in training; None has no such head.
+        auxiliary_weight: Weight of the auxiliary cross-entropy in the total, here and where the network has auxiliary
+            logits of its own.
         config: What the run was composed of, as plain containers; saved with every checkpoint.
+
+    Raises:
+        ConfigError: If there is no such stage, or the network has auxiliary logits of its own besides it.
 
     Attributes:
         last_scores: Scores of the last validation or test.
         measured_at: Step of the last validation or test.
+        last_reports: What :attr:`measures` found in the last test, by their names.
+        measures: Measures of :meth:`test_step` besides mIoU: a ``MetricCollection`` of `Measure` objects.
+        test_name: What stands before the names of a test's scores in the logs.
         test_scales: Image scales of :meth:`test_step`.
         test_flip: Whether :meth:`test_step` also sees mirrored images.
+        test_batch_size: Views of each image, itself and mirrored, that :meth:`test_step` predicts at once.
     """
 
     def __init__(
@@ -53,6 +64,8 @@ class SegmentationModule(pl.LightningModule):
         scheduler: SchedulerFactory | None = None,
         encoder_lr_ratio: float = 1.0,
         loss_lr_ratio: float = 1.0,
+        auxiliary_stage: int | None = None,
+        auxiliary_weight: float = 0.4,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -63,10 +76,16 @@ class SegmentationModule(pl.LightningModule):
         self.scheduler_factory = scheduler
         self.encoder_lr_ratio = encoder_lr_ratio
         self.loss_lr_ratio = loss_lr_ratio
+        self.auxiliary = build_auxiliary(network, auxiliary_stage, labels.num_classes)
+        self.auxiliary_weight = auxiliary_weight
         self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
+        self.measures = MetricCollection({}, compute_groups=False)
+        self.test_name = "test"
         self.test_scales: Sequence[float] = (1.0,)
         self.test_flip = False
+        self.test_batch_size = 2
         self.last_scores: Scores | None = None
+        self.last_reports: dict[str, Report] = {}
         self.measured_at: int | None = None
         self.save_hyperparameters(dict(config or {}))
 
@@ -88,11 +107,13 @@ class SegmentationModule(pl.LightningModule):
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
         # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
-        target = F.pad(target, self.network.padding(*image.shape[-2:]), value=IGNORE_INDEX)
-        image = self.network.pad(image)
-        logits, features = self.network.forward_features(image)
+        image, target = self.network.pad(image), self._padded(target)
+        seen = self.network.forward_training(image)
         assert self.loss is not None, "a module without a loss can only be evaluated"
-        terms: LossTerms = self.loss(logits, target, features)
+        terms: LossTerms = self.loss(seen.logits, target, seen.features)
+        logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
+        if logits is not None:
+            terms = self._with_auxiliary(terms, logits, target)
         if not torch.isfinite(terms.total):
             raise NonFiniteLossError(self._describe(terms, batch["name"]))
         self._log_terms(terms, len(target))
@@ -102,27 +123,42 @@ class SegmentationModule(pl.LightningModule):
         """Count the batch's pixels, single scale."""
         self.scores.update(self.predict(batch["image"]), batch["mask"])
 
-    def test_step(self, batch: Batch) -> None:
-        """Count the batch's pixels at ``test_scales``, with ``test_flip``."""
+    def test_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Count the batch's pixels at ``test_scales``, with ``test_flip``.
+
+        Returns:
+            ``prediction``: train ids, int64 ``[B, H, W]``, for callbacks.
+        """
         image = self.network.normalize(batch["image"])
-        probabilities = multi_scale_probabilities(self.network, image, self.test_scales, self.test_flip)
-        self.scores.update(probabilities, batch["mask"])
+        probabilities = multi_scale_probabilities(
+            self.network, image, self.test_scales, self.test_flip, self.test_batch_size
+        )
+        prediction = probabilities.max(dim=1).indices
+        self.scores.update(prediction, batch["mask"])
+        seen: dict[str, Any] = {**batch, "preds": prediction, "target": batch["mask"]}
+        if any("features" in measure.needs for measure in self.measures.values()):
+            seen["padded_target"] = self._padded(batch["mask"])
+            _, seen["features"] = self.network.forward_features(self.network.pad(image))
+        self.measures.update(**seen)
+        return {"prediction": prediction}
 
     def on_validation_epoch_end(self) -> None:
         """Log the split's scores."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the split's scores."""
-        self._log_scores("test")
+        """Log the split's scores, and what the measures found."""
+        self._log_scores(self.test_name)
+        self.last_reports = {name: self._log_measure(measure) for name, measure in self.measures.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Groups for encoder, decoder and heads; the schedule moves once a step."""
+        """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step."""
         assert self.optimizer_factory is not None, "a module without optimizer can only be evaluated"
         defaults = getattr(self.optimizer_factory, "keywords", {})
         parts: dict[str, tuple[list[nn.Module], float]] = {
             "encoder": ([self.network.encoder], self.encoder_lr_ratio),
             "decoder": ([self.network], 1.0),
+            "auxiliary": ([] if self.auxiliary is None else [self.auxiliary], 1.0),
             "heads": ([] if self.loss is None else [self.loss], self.loss_lr_ratio),
         }
         groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
@@ -133,6 +169,14 @@ class SegmentationModule(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.scheduler_factory(optimizer), "interval": "step"},
         }
+
+    def _with_auxiliary(self, terms: LossTerms, logits: Tensor, target: Tensor) -> LossTerms:
+        """The terms with the cross-entropy of auxiliary logits, which are brought to the target's resolution."""
+        assert self.loss is not None
+        logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
+        auxiliary: Tensor = self.loss.cross_entropy(logits, target)
+        total = terms.total + self.auxiliary_weight * auxiliary
+        return LossTerms(total, {**terms.terms, "auxiliary": auxiliary}, terms.diagnostics)
 
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
         self.log("train/loss", terms.total, prog_bar=True, batch_size=batch_size)
@@ -157,6 +201,20 @@ class SegmentationModule(pl.LightningModule):
         )
         self.last_scores, self.measured_at = scores, self.global_step
         self.scores.reset()
+
+    def _log_measure(self, measure: Measure) -> Report:
+        classes = self.labels.classes
+        report = measure.report(classes)
+        values = {f"{self.test_name}/{name}": value for name, value in report.scores.items()}
+        for column, row in report.per_class.items():
+            values |= {f"{self.test_name}/{column}/{name}": value for name, value in zip(classes, row, strict=True)}
+        self.log_dict(values)
+        measure.reset()
+        return report
+
+    def _padded(self, target: Tensor) -> Tensor:
+        """Train ids with what the network pads images by ignored."""
+        return F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
 
     def _describe(self, terms: LossTerms, names: Sequence[str]) -> str:
         bad = [f"{name} = {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from contextrast.assembly import build_datamodule
-from contextrast.data import IGNORE_INDEX, Cityscapes, LabelTable
+from contextrast.data import IGNORE_INDEX, Cityscapes, LabelTable, SegmentationDataModule
 from contextrast.data.cityscapes import to_label_ids
 from contextrast.data.labels import read_table
 from contextrast.errors import ConfigError, DataError, MissingSplitError
@@ -134,6 +135,15 @@ class TestInstances:
         found = Cityscapes(root, "val").instances(0)
         assert found.dtype == np.uint16
         assert np.array_equal(found, values)
+
+    def test_batches_bring_them_where_they_are_asked_for(self, root):
+        module = SegmentationDataModule(Cityscapes, [17, 35], 1, root=root, num_workers=0, eval_batch_size=2)
+        assert "instances" not in next(iter(module.val_dataloader()))
+        module.dataset("val").with_instances = True
+        found = next(iter(module.val_dataloader()))["instances"]
+        assert found.dtype == torch.int32
+        assert found.shape == (len(NAMES["val"][:2]), 17, 35)
+        assert (found == 26001).all()
 
     def test_none_in_test_and_none_without_files(self, root):
         with pytest.raises(DataError, match=r"berlin_000000_000019_leftImg8bit\.png has no instances"):

@@ -5,32 +5,37 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torchmetrics import MetricCollection
 
 from contextrast.metrics import SegmentationScores
+from tests.metrics.examples import CLASSES, every_measure, images
 
-CLASSES = 4
+
+def measures() -> MetricCollection:
+    """All of them, plain scores too."""
+    return MetricCollection({"miou": SegmentationScores(CLASSES), **every_measure()}, compute_groups=False)
 
 
-def share_of(rank: int, world: int) -> tuple[Tensor, Tensor]:
-    """Uneven shares: of two processes the first sees three images, the second two."""
-    generator = torch.Generator().manual_seed(7)
-    prediction = torch.randint(-1, CLASSES, (5, 6, 6), generator=generator)
-    target = torch.randint(CLASSES, (5, 6, 6), generator=generator)
-    return prediction[rank::world], target[rank::world]
+def plain(result):
+    """A result as containers that can be saved: tensors, numbers, tuples and dictionaries."""
+    if isinstance(result, dict):
+        return {str(key): plain(value) for key, value in result.items()}
+    return tuple(map(plain, result)) if isinstance(result, tuple) else result
 
 
 def count_in_a_group(rank: int, world: int, folder: Path) -> None:
-    """Count this process's share, compute together, and save what came out as ``<rank>.pt``."""
+    """Count this process's share, image by image, compute together, and save what came out as ``<rank>.pt``.
+
+    Shares are uneven: of two processes the first sees three images, the second two.
+    """
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
-        metric = SegmentationScores(CLASSES)
-        prediction, target = share_of(rank, world)
-        for image in range(len(target)):
-            metric.update(prediction[image : image + 1], target[image : image + 1])
-        scores = metric.compute()
-        local = int(metric.confmat.sum() + metric.missed.sum())
-        torch.save({"scores": scores._asdict(), "local": local}, folder / f"{rank}.pt")
+        collection, seen = measures(), images()
+        for number in range(rank, len(seen.name), world):
+            collection.update(**seen.only(slice(number, number + 1)))
+        results = {name: plain(metric.compute()) for name, metric in collection.items()}
+        local = int(collection["miou"].confmat.sum() + collection["miou"].missed.sum())
+        torch.save({"results": results, "local": local}, folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()

@@ -1,20 +1,18 @@
 """Dataset-wide scores against loops that count pixel by pixel."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from contextrast.metrics import SegmentationScores, scores_from_counts
-from tests.metrics.group import CLASSES, count_in_a_group, share_of
 
+CLASSES = 4
 SHAPE = (2, 3, 4)
 LABELS = hnp.arrays(np.int64, SHAPE, elements=st.sampled_from([*range(CLASSES), 255]))
 PREDICTIONS = hnp.arrays(np.int64, SHAPE, elements=st.sampled_from([-1, *range(CLASSES), 255]))
@@ -164,19 +162,3 @@ def test_counts_beyond_float32_stay_exact() -> None:
 def test_shapes_that_do_not_belong_together_are_named(preds: Tensor, target: Tensor) -> None:
     with pytest.raises(ValueError, match=r"got .*4"):
         SegmentationScores(2).update(preds, target)
-
-
-def test_two_processes_report_the_counts_of_one(tmp_path: Path) -> None:
-    other = mp.get_context("spawn").Process(target=count_in_a_group, args=(1, 2, tmp_path))
-    other.start()
-    count_in_a_group(0, 2, tmp_path)
-    other.join()
-    assert other.exitcode == 0
-    alone = SegmentationScores(CLASSES)
-    alone.update(*share_of(0, 1))
-    expected = alone.compute()._asdict()
-    for rank, images in ((0, 3), (1, 2)):
-        result = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert result["local"] == images * 36, "after compute() a process keeps its own counts"
-        for name, value in expected.items():
-            torch.testing.assert_close(result["scores"][name], value, rtol=0, atol=0, equal_nan=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from contextrast.metrics import scores_from_counts
-from contextrast.reporting.tables import per_class_table, percent, scores_to_dict
+from contextrast.metrics import Report, scores_from_counts
+from contextrast.reporting.tables import group_table, per_class_table, percent, report_to_dict, scores_to_dict
 
 CLASSES = ("road", "pole", "never seen")
 
@@ -37,6 +37,43 @@ def test_the_table_shows_percent_and_a_dash_for_absent_classes(scores) -> None:
         ["mean", "57.50", "67.86", ""],
         ["all pixels", "", "72.73", ""],
     ]
+
+
+REPORT = Report(
+    convention="all of it",
+    scores={"b_miou_3": 0.5},
+    per_class={"b_iou_3": [0.25, 0.75, math.nan]},
+    groups={"tiny": {"mIoU": 0.125, "classes": 2}, "large": {"mIoU": math.nan, "classes": 0}},
+    details={"iou_tiny": {"road": 0.125, "pole": math.nan}},
+)
+
+
+def test_further_measures_become_columns_with_their_mean(scores) -> None:
+    rows = printed(per_class_table(scores, CLASSES, reports=[REPORT, Report("none", {})]))
+    assert [row[4:] for row in rows] == [["25.00"], ["75.00"], ["–"], ["50.00"], [""]]
+
+
+def test_groups_show_percent_counts_and_plain_numbers() -> None:
+    assert printed(group_table(REPORT, "scale")) == [["tiny", "12.50", "2"], ["large", "–", "0"]]
+    plain = Report("distances", {}, groups={"stage2": {"A": 0.34487, "U": math.nan, "l": 3}}, fractions=False)
+    assert printed(group_table(plain)) == [["stage2", "0.3449", "–", "3"]]
+
+
+def test_a_report_is_json_with_its_convention_and_null_for_nan() -> None:
+    content = json.loads(json.dumps(report_to_dict(REPORT, CLASSES), allow_nan=False))
+    assert content == {
+        "convention": "all of it",
+        "b_miou_3": 0.5,
+        "per_class": {"b_iou_3": {"road": 0.25, "pole": 0.75, "never seen": None}},
+        "groups": {"tiny": {"mIoU": 0.125, "classes": 2}, "large": {"mIoU": None, "classes": 0}},
+        "iou_tiny": {"road": 0.125, "pole": None},
+    }
+
+
+def test_a_split_without_labels_shows_dashes() -> None:
+    nothing = scores_from_counts(torch.zeros(3, 3, dtype=torch.long), torch.zeros(3, dtype=torch.long))
+    assert {cell for row in printed(per_class_table(nothing, CLASSES)) for cell in row[1:]} == {"–", ""}
+    assert scores_to_dict(nothing, CLASSES)["pixel_accuracy"] is None
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0.00"), (1.0, "100.00"), (0.61249, "61.25"), (math.nan, "–")])

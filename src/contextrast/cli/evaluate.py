@@ -1,73 +1,161 @@
 """``contextrast-evaluate``: measure a checkpoint on a split, at one scale and at several with flips."""
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from rich import get_console
+from torchmetrics import MetricCollection
 
 from contextrast.assembly import build_datamodule, build_trainer
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoint import Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
+from contextrast.data import LabelTable, SegmentationDataModule
+from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError, ConfigError
-from contextrast.metrics import Scores
+from contextrast.metrics import Measure
+from contextrast.models import Segmenter
 from contextrast.module import SegmentationModule
+from contextrast.reporting.loggers import finish_loggers
 from contextrast.reporting.run_files import environment, write_json
-from contextrast.reporting.tables import per_class_table, scores_to_dict
+from contextrast.reporting.tables import group_table, per_class_table, report_to_dict, scores_to_dict
 
 
 def evaluate(config: DictConfig) -> None:
     """Evaluate as configured; tables go to the terminal, numbers to ``metrics.json`` in the run folder.
 
     Raises:
-        ContextrastError: If checkpoint, data and settings do not go together.
+        ContextrastError: If checkpoint, data and settings do not go together; before the first batch wherever possible.
     """
     run_dir = Path(config.paths.run_dir)
     refuse_finished(run_dir)
     checkpoint = load_checkpoint(config.checkpoint)
-    data = {**checkpoint.config["data"], **given(config.data)}
-    datamodule = build_datamodule(data)
+    datamodule = build_data(config, checkpoint)
+    network = checkpoint.network(given(config.model))
+    measures = build_measures(config.metrics, network, datamodule.labels)
+    loaders = {"val": datamodule.val_dataloader, "test": datamodule.test_dataloader}
+    if config.split not in loaders:
+        raise ConfigError(f"split={config.split} is not known; choose val or test.")
+    loader = loaders[config.split]()
+    request_instances(measures, loader.dataset)
+    module = SegmentationModule(network, None, checkpoint.labels)
+    results = run_protocols(config, module, measures, loader)
+    header = {"checkpoint": str(config.checkpoint), "step": checkpoint.step, "split": config.split}
+    write_json(run_dir / "environment.json", environment())
+    write_json(run_dir / "metrics.json", {**header, **results})
+    get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
+
+
+def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataModule:
+    """The data of the checkpoint, with the settings that were given.
+
+    Raises:
+        CheckpointError: If its classes are others than the checkpoint's.
+    """
+    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)})
     if datamodule.labels.classes != checkpoint.labels.classes:
         raise CheckpointError(
             f"{config.checkpoint} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name} "
             f"({', '.join(checkpoint.labels.classes[:5])}, …), the data has {datamodule.labels.num_classes} of "
             f"{datamodule.labels.name}. Evaluate on data with the same classes."
         )
-    loaders = {"val": datamodule.val_dataloader, "test": datamodule.test_dataloader}
-    if config.split not in loaders:
-        raise ConfigError(f"split={config.split} is not known; choose val or test.")
-    module = SegmentationModule(checkpoint.network(given(config.model)), None, checkpoint.labels)
-    loader = loaders[config.split]()
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    results: dict[str, Scores] = {}
-    for name, protocol in config.protocols.items():
-        if protocol is None:
+    return datamodule
+
+
+def build_measures(config: DictConfig, network: Segmenter, labels: LabelTable) -> dict[str, Measure]:
+    """The measures that were chosen, each told what it asks for of the network and the classes.
+
+    Raises:
+        ConfigError: If a measure cannot be had of this network or these classes.
+    """
+    known = {
+        "num_classes": labels.num_classes,
+        "groups": labels.groups,
+        "stages": network.stages,
+        "channels": network.stage_channels,
+    }
+    measures: dict[str, Measure] = {}
+    for name, settings in plain(config).items():
+        if settings is None:
             continue
-        module.test_scales, module.test_flip = list(protocol.scales), protocol.flip
-        trainer = build_trainer(config.trainer, [], callbacks)
-        trainer.test(module, loader, verbose=False)
-        assert module.last_scores is not None
-        results[name] = module.last_scores
-        title = f"{config.split}, {name.replace('_', ' ')}"
-        get_console().print(per_class_table(module.last_scores, checkpoint.labels.classes, title))
-    _write(run_dir, config, checkpoint.step, results, checkpoint.labels.classes)
+        takes = signature(instantiate(settings | {"_partial_": True}).func).parameters
+        measure = instantiate(settings, **{key: value for key, value in known.items() if key in takes})
+        if measure is not None:
+            measures[name] = measure
+    return measures
+
+
+def request_instances(measures: Mapping[str, Measure], dataset: Any) -> None:
+    """Have samples come with instance maps, if a measure needs them.
+
+    Raises:
+        ConfigError: If the dataset has none.
+        DataError: If it lacks their files.
+    """
+    needing = [name for name, measure in measures.items() if "instances" in measure.needs]
+    if not needing:
+        return
+    if not hasattr(dataset, "instances"):
+        raise ConfigError(
+            f"metrics: {', '.join(needing)} needs instance maps, which {type(dataset).__name__} does not have. Leave "
+            "it out of metrics=[...]."
+        )
+    dataset.instances(0)  # missing files show before the first batch
+    dataset.with_instances = True
+
+
+def run_protocols(
+    config: DictConfig, module: SegmentationModule, measures: Mapping[str, Measure], loader: Loader
+) -> dict[str, dict[str, Any]]:
+    """Measure by each protocol, print its tables, and return its numbers as plain containers."""
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    results = {}
+    failed = True
+    try:
+        for name, protocol in config.protocols.items():
+            if protocol is None:
+                continue
+            module.measures = MetricCollection(dict(measures), compute_groups=False)
+            module.test_name = f"{config.split}/{name}"
+            module.test_scales, module.test_flip = list(protocol.scales), protocol.flip
+            module.test_batch_size = protocol.get("batch_size", module.test_batch_size)
+            build_trainer(config.trainer, loggers, callbacks).test(module, loader, verbose=False)
+            show(module, f"{config.split}, {name.replace('_', ' ')}")
+            results[name] = numbers(module)
+            # Features are those of the images as they are, whatever the protocol: once is enough.
+            measures = {key: measure for key, measure in measures.items() if "features" not in measure.needs}
+        failed = False
+    finally:
+        finish_loggers(loggers, failed)
+    return results
+
+
+def show(module: SegmentationModule, title: str) -> None:
+    """Print what the last test found, with the definitions of its measures."""
+    assert module.last_scores is not None
+    console, reports = get_console(), module.last_reports
+    console.print(per_class_table(module.last_scores, module.labels.classes, title, reports.values()))
+    for name, report in reports.items():
+        if report.groups:
+            console.print(group_table(report, name))
+        console.print(f"{name}: {report.convention}.", style="dim", highlight=False)
+
+
+def numbers(module: SegmentationModule) -> dict[str, Any]:
+    """What the last test found, as plain containers: mIoU and its relatives, and each measure by its name."""
+    assert module.last_scores is not None
+    classes = module.labels.classes
+    found = {name: report_to_dict(report, classes) for name, report in module.last_reports.items()}
+    return scores_to_dict(module.last_scores, classes) | found
 
 
 def given(settings: DictConfig) -> dict[str, Any]:
     """Settings that were given a value; null leaves the checkpoint's."""
     return {key: value for key, value in plain(settings).items() if value is not None}
-
-
-def _write(
-    run_dir: Path, config: DictConfig, step: int, results: Mapping[str, Scores], classes: tuple[str, ...]
-) -> None:
-    content = {name: scores_to_dict(scores, classes) for name, scores in results.items()}
-    header = {"checkpoint": str(config.checkpoint), "step": step, "split": config.split}
-    write_json(run_dir / "environment.json", environment())
-    write_json(run_dir / "metrics.json", header | content)
-    get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
 
 
 main = command("evaluate")(evaluate)

@@ -93,9 +93,9 @@ def segment(network: Segmenter, image: NDArray[np.uint8], config: DictConfig) ->
     if window is not None and (pixels.shape[2] > window[0] or pixels.shape[3] > window[1]):
         if list(config.scales) != [1.0] or config.flip:
             raise ConfigError("Sliding windows go with scales=[1.0] and flip=false; window=null predicts whole images.")
-        probabilities = sliding_window_probabilities(network, pixels, window, config.overlap)
+        probabilities = sliding_window_probabilities(network, pixels, window, config.overlap, config.batch_size)
     else:
-        probabilities = multi_scale_probabilities(network, pixels, list(config.scales), config.flip)
+        probabilities = multi_scale_probabilities(network, pixels, list(config.scales), config.flip, config.batch_size)
     return probabilities.argmax(1)[0].byte().cpu().numpy()
 
 

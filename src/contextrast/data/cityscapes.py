@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from contextrast.data.dataset import Transform
+from contextrast.data.dataset import Sample, Transform
 from contextrast.data.decoding import Picture, ValueMap, decode_indices
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder, splits_found
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
 from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.sampler import SampleKey
 from contextrast.errors import DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
@@ -66,12 +69,17 @@ class Cityscapes(FileDataset):
         label_root: Folder that holds ``gtFine/`` where it does not lie beside ``leftImg8bit/``.
         transform: Augmentation.
 
+    Attributes:
+        with_instances: Whether samples come with their instance ids; for evaluation, since augmentation would leave
+            them behind.
+
     Raises:
         DataError: The folder, the split or files of it are missing, are no images, or differ in size.
         ConfigError: An unknown split or encoding.
     """
 
     labels = LabelTable.load("cityscapes")
+    with_instances = False
 
     def __init__(
         self,
@@ -103,6 +111,14 @@ class Cityscapes(FileDataset):
             masks = _masks(given / split, encoding)
             pairs = match(images, masks, sorted(images.keys() | masks.keys()), f"Cityscapes {split} at {folder}")
         super().__init__(pairs, _decode, transform)
+
+    @override
+    def __getitem__(self, key: int | SampleKey) -> Sample:
+        sample = super().__getitem__(key)
+        if self.with_instances:
+            index = key.index if isinstance(key, SampleKey) else key
+            sample["instances"] = torch.from_numpy(self.instances(index).astype(np.int32))
+        return sample
 
     def instances(self, index: int) -> NDArray[np.uint16]:
         """Reads instance ids ``[H, W]``, which the instance-level IoU needs.

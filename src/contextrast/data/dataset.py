@@ -1,7 +1,7 @@
 """What every dataset here is: pictures with a mask of train ids, read, checked and augmented in one way."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol, TypedDict
+from typing import Any, ClassVar, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ class Sample(TypedDict):
         image: RGB, uint8 ``[3, H, W]``; normalised later, on the device.
         mask: Train ids 0..N-1 or `IGNORE_INDEX`, int64 ``[H, W]``.
         name: Short id, unique in its split.
+        instances: Instance ids, int32 ``[H, W]``, where a dataset that has them is asked for them.
     """
 
     image: Tensor
     mask: Tensor
     name: str
+    instances: NotRequired[Tensor]
 
 
 class Transform(Protocol):

@@ -1,7 +1,7 @@
 """Torch loaders with what a run needs besides: readable errors from workers, and a place to resume at."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -19,11 +19,13 @@ class Batch(TypedDict):
         image: RGB, uint8 ``[B, 3, H, W]``.
         mask: Train ids, int64 ``[B, H, W]``.
         name: B names.
+        instances: Instance ids, int32 ``[B, H, W]``, where the samples have them.
     """
 
     image: Tensor
     mask: Tensor
     name: list[str]
+    instances: NotRequired[Tensor]
 
 
 class Loader(DataLoader[Any]):
@@ -76,8 +78,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         raise ConfigError(
             f"Images of sizes {listed} (height x width) cannot share a batch; set data.eval_batch_size=1."
         )
-    return Batch(
+    batch = Batch(
         image=torch.stack([sample["image"] for sample in samples]),
         mask=torch.stack([sample["mask"] for sample in samples]),
         name=[sample["name"] for sample in samples],
     )
+    instances = [sample["instances"] for sample in samples if "instances" in sample]
+    if instances:
+        batch["instances"] = torch.stack(instances)
+    return batch

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from contextrast.metrics.counts import confusion_counts, to_ids
+
 
 class Scores(NamedTuple):
     """Scores of a split, as fractions in [0, 1]. N is the number of classes.
@@ -96,36 +98,10 @@ class SegmentationScores(MulticlassConfusionMatrix):  # type: ignore[misc]  # my
         Raises:
             ValueError: if the shapes do not belong together.
         """
-        classes = self.num_classes
-        prediction = self._to_ids(preds, target).long()
-        target = target.long()
-        known = (prediction >= 0) & (prediction < classes)
-        valid = (target >= 0) & (target < classes) & (target != self.ignore_index)
-        # One histogram of fixed size: column N collects predictions of no class, the last bin what is ignored. Boolean
-        # indexing and torch.bincount would make a CUDA device report sizes to the host.
-        ignored = classes * (classes + 1)
-        cell = torch.where(known, prediction, classes) + target * (classes + 1)
-        cell = torch.where(valid, cell, ignored).flatten()
-        counts = torch.zeros(ignored + 1, dtype=torch.long, device=cell.device).scatter_add_(
-            0, cell, torch.ones_like(cell)
-        )
-        table = counts[:ignored].view(classes, classes + 1)
-        self.confmat += table[:, :classes]
-        self.missed += table[:, classes]
+        counts = confusion_counts(to_ids(preds, target, self.num_classes), target, self.num_classes, self.ignore_index)
+        self.confmat += counts[:, :-1]
+        self.missed += counts[:, -1]
 
     def compute(self) -> Scores:
         """Return the scores of everything counted since the last ``reset()``, over all processes."""
         return scores_from_counts(self.confmat, self.missed)
-
-    def _to_ids(self, preds: Tensor, target: Tensor) -> Tensor:
-        if preds.is_floating_point():
-            expected = (target.shape[0], self.num_classes, *target.shape[1:])
-            if preds.shape != expected:
-                msg = f"logits beside labels {tuple(target.shape)} must have shape {expected}, got {tuple(preds.shape)}"
-                raise ValueError(msg)
-            # max() runs along the class axis several times faster than argmax() on CPU tensors in NCHW layout.
-            return preds.max(dim=1).indices
-        if preds.shape != target.shape:
-            msg = f"predicted ids must have the labels' shape {tuple(target.shape)}, got {tuple(preds.shape)}"
-            raise ValueError(msg)
-        return preds
