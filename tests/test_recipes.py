@@ -72,3 +72,10 @@ def test_every_combination_of_data_model_and_loss_composes():
             assert config.model._target_.endswith("Segmenter")
             assert config.trainer.max_steps > 0
             assert config.optimizer.lr > 0
+
+
+def test_a_sweep_over_datasets_finds_each_in_one_folder(composed, monkeypatch):
+    monkeypatch.setenv("CONTEXTRAST_DATA", "/somewhere")
+    for data in ("cityscapes", "camvid", "pascal_context", "coco_stuff10k", "ade20k"):
+        assert composed("train", f"data={data}").data.root == f"/somewhere/{data}"
+    assert composed("train", "data=cityscapes", "data.root=/else").data.root == "/else"
