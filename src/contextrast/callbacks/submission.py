@@ -17,7 +17,7 @@ class Submission(pl.Callback):
 
     The dataset says what that is, see `SegmentationDataset.submission`: for Cityscapes test a PNG of label ids for
     each image, at its original size, named ``CITY_SEQUENCE_FRAME_pred_labelIds.png``. Zip the folder and upload it.
-    Where the dataset has no such format, nothing is written. A later evaluation replaces the files of an earlier one.
+    Where labels are public, nothing is written. A later evaluation replaces the files of an earlier one.
 
     Args:
         directory: Folder of the files.
@@ -39,11 +39,10 @@ class Submission(pl.Callback):
         """Write the batch's predictions, int64 ``[B, H, W]`` in ``outputs["prediction"]``."""
         loaders: Any = trainer.test_dataloaders
         dataset: SegmentationDataset = loaders.dataset
+        if not dataset.withheld:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
         predictions = outputs["prediction"].byte().cpu().numpy()
         for name, prediction in zip(batch["name"], predictions, strict=True):
-            file = dataset.submission(name, prediction)
-            if file is None:
-                return
-            self.directory.mkdir(parents=True, exist_ok=True)
-            file_name, pixels = file
+            file_name, pixels = dataset.submission(name, prediction)
             Image.fromarray(pixels).save(self.directory / file_name)

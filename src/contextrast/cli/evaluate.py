@@ -47,6 +47,8 @@ def evaluate(config: DictConfig) -> None:
     write_json(run_dir / "environment.json", environment())
     write_json(run_dir / "metrics.json", {**header, **results})
     get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
+    if loader.dataset.withheld:
+        get_console().print(f"For the benchmark's server: {run_dir / 'submission'}", soft_wrap=True)
 
 
 def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataModule:

@@ -93,6 +93,7 @@ class Cityscapes(FileDataset):
         check_choice("data.dataset.encoding", encoding, get_args(Encoding), "Cityscapes")
         folder = existing_folder(root, "Cityscapes", _LAYOUTS)
         self.split = split
+        self.withheld = split == "test"
         pictures, self._annotations = part_folder(folder, "leftImg8bit"), part_folder(folder, "gtFine")
         given = self._annotations if label_root is None else part_folder(Path(label_root).expanduser(), "gtFine")
         needed = {"leftImg8bit": pictures}
@@ -130,7 +131,7 @@ class Cityscapes(FileDataset):
             DataError: There is no such file, as in test, or it cannot be used.
         """
         pair = self.pairs[index]
-        if self.split == "test":
+        if self.withheld:
             raise DataError(f"{pair.image} has no instances: the annotations of Cityscapes test are withheld.")
         path = self._annotations / self.split / pair.image.parent.name / f"{pair.name}_gtFine_instanceIds.png"
         if not path.is_file():
@@ -139,9 +140,10 @@ class Cityscapes(FileDataset):
             )
         return decode_indices(path).astype(np.uint16)
 
-    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture] | None:
+    @override
+    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture]:
         """What the benchmark server takes for a test image: ``CITY_SEQUENCE_FRAME*.png``, in label ids."""
-        return (f"{name}_pred_labelIds.png", to_label_ids(prediction)) if self.split == "test" else None
+        return f"{name}_pred_labelIds.png", to_label_ids(prediction)
 
 
 def to_label_ids(train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:

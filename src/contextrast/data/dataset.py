@@ -49,6 +49,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
         labels: The classes; set on the class, so that they are known before a file is looked for.
         splits: The splits that the dataset is published with; any of them may be missing from a folder.
         transform: Augmentation; ``None`` leaves images at their original size.
+        withheld: Whether the labels are kept back by a benchmark, which takes predictions, see `submission`.
 
     Args:
         transform: See above.
@@ -56,6 +57,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
 
     labels: LabelTable
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    withheld = False
 
     def __init__(self, transform: Transform | None = None) -> None:
         self.transform = transform
@@ -91,17 +93,17 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """Where a sample's mask comes from, for messages."""
         return self.source(index)
 
-    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture] | None:  # noqa: ARG002  # for overrides
-        """What a benchmark server takes for one image of a split whose labels are withheld.
+    def submission(self, name: str, prediction: Picture) -> tuple[str, Picture]:
+        """What a benchmark's server takes for one image of a split whose labels are withheld.
 
         Args:
             name: The sample's name.
             prediction: Train ids ``[H, W]`` at the image's original size.
 
         Returns:
-            File name and pixels ``[H, W]`` of the image file to send; ``None`` where there is nothing to send.
+            File name and pixels ``[H, W]`` of the image file to send.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} has no split whose labels are withheld")
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
         """Reads, checks and augments a sample.
