@@ -40,14 +40,14 @@ def evaluate(config: DictConfig) -> None:
     if config.split not in loaders:
         raise ConfigError(f"split={config.split} is not known; choose val or test.")
     loader = loaders[config.split]()
-    request_instances(measures, loader.dataset)
+    request_instances(measures, datamodule.dataset(config.split))
     module = SegmentationModule(network, None, checkpoint.labels)
     results = run_protocols(config, module, measures, loader)
     header = {"checkpoint": str(config.checkpoint), "step": checkpoint.step, "split": config.split}
     write_json(run_dir / "environment.json", environment())
     write_json(run_dir / "metrics.json", {**header, **results})
     get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
-    if loader.dataset.withheld:
+    if datamodule.dataset(config.split).withheld:
         get_console().print(f"For the benchmark's server: {run_dir / 'submission'}", soft_wrap=True)
 
 
