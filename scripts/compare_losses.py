@@ -70,7 +70,7 @@ def table(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> Table:
     baseline = scores[variants[0]]
     shown = Table(title=f"{folder.name}: mIoU on val, last checkpoint, %")
     for heading in ("loss", "seeds", "mean ± std", f"difference to {variants[0]}", "95 % interval"):
-        shown.add_column(heading, justify="left" if heading == "loss" else "right")
+        shown.add_column(heading, justify="left" if heading == "loss" else "right", overflow="fold")
     for variant, values in scores.items():
         shared = sorted(set(values) & set(baseline))
         differences = [values[seed] - baseline[seed] for seed in shared] if variant != variants[0] else []
