@@ -14,17 +14,14 @@ Terms: free for non-commercial use such as research and teaching, not to be pass
 licence is on the same site (cite Cordts et al., CVPR 2016).
 """
 
-import sys
 from pathlib import Path
 
-from PIL import Image
-
 from contextrast.data.cityscapes import TRAIN_IDS, Cityscapes, part_folder, to_train_ids
-from contextrast.data.conversion import arguments, check_counts
+from contextrast.data.conversion import check_counts, run, write_png
 from contextrast.data.labels import read_table
 from contextrast.data.pairing import Pair, fail_if
 from contextrast.data.parallel import in_processes
-from contextrast.errors import ContextrastError, DataError, MissingSplitError
+from contextrast.errors import DataError, MissingSplitError
 
 
 def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
@@ -67,22 +64,16 @@ class _Converter:
         if path.exists():
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")  # so that a file is there whole or not at all
         try:
-            Image.fromarray(to_train_ids(pair.mask)).save(part, "PNG")
+            write_png(path, to_train_ids(pair.mask))
         except DataError as error:
             return str(error)
-        part.replace(path)
         return None
 
 
 def main() -> None:
     """Command line."""
-    given = arguments(__doc__ or "")
-    try:
-        prepare(given.source, given.target, given.processes, given.subset)
-    except ContextrastError as error:
-        sys.exit(f"{error}")
+    run(prepare, __doc__)
 
 
 if __name__ == "__main__":

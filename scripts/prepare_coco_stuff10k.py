@@ -13,13 +13,11 @@ Terms, as given there: COCO's images come from Flickr and are used under its ter
 annotations are under the Creative Commons Attribution 4.0 licence (cite Caesar et al., CVPR 2018).
 """
 
-import sys
 from pathlib import Path
 
 from contextrast.data.coco_stuff import LISTS, MASK_SUFFIX, PARTS, CocoStuff10k, decode_label_map, official_pairs
-from contextrast.data.conversion import Target, arguments, check_counts, convert_split
+from contextrast.data.conversion import Target, check_counts, convert_split, run
 from contextrast.data.labels import read_table
-from contextrast.errors import ContextrastError
 
 
 def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
@@ -40,11 +38,7 @@ def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
 
 def main() -> None:
     """Command line."""
-    given = arguments(__doc__ or "")
-    try:
-        prepare(given.source, given.target, given.processes, given.subset)
-    except ContextrastError as error:
-        sys.exit(f"{error}")
+    run(prepare, __doc__)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,11 @@ Terms: the images come from Flickr and are used under its terms of use. The labe
 know of; ask their authors (Mottaghi et al., CVPR 2014, to be cited) before any use but research.
 """
 
-import sys
 from pathlib import Path
 
-from contextrast.data.conversion import Target, arguments, check_counts, convert_split
+from contextrast.data.conversion import Target, check_counts, convert_split, run
 from contextrast.data.labels import read_table
 from contextrast.data.pascal_context import IMAGES, LISTS, MASKS, PascalContext, decode_label_map, official_pairs
-from contextrast.errors import ContextrastError
 
 
 def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
@@ -42,11 +40,7 @@ def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
 
 def main() -> None:
     """Command line."""
-    given = arguments(__doc__ or "")
-    try:
-        prepare(given.source, given.target, given.processes, given.subset)
-    except ContextrastError as error:
-        sys.exit(f"{error}")
+    run(prepare, __doc__)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from contextrast.data.decoding import Picture, image_size
 from contextrast.data.image_lists import read_image_list
 from contextrast.data.pairing import Pair, fail_if
 from contextrast.data.parallel import in_processes
-from contextrast.errors import DataError
+from contextrast.errors import ContextrastError, DataError
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,21 @@ class Target:
     mask_suffix: str = ""
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The command line of a script that prepares a dataset: ``source``, ``target``, ``processes``, ``subset``."""
+def run(prepare: Callable[[Path, Path, int, bool], None], description: str | None) -> None:
+    """Run a script that prepares a dataset: ``prepare(source, target, processes, subset)`` of the command line.
+
+    What is wrong with the data ends it with a message and exit code 1.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of the dataset as distributed")
     parser.add_argument("target", type=Path, help="folder to write to; may be the same")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many convert at a time")
     parser.add_argument("--subset", action="store_true", help="take lists of other lengths than the published ones")
-    return parser.parse_args()
+    given = parser.parse_args()
+    try:
+        prepare(given.source, given.target, given.processes, given.subset)
+    except ContextrastError as error:
+        sys.exit(f"{error}")
 
 
 def check_counts(splits: Mapping[str, Sized], published: Mapping[str, int]) -> None:
@@ -110,8 +118,13 @@ def _write_mask(path: Path, train_ids: Picture, pair: Pair) -> None:
             f"different sizes (width x height): {pair.image} is {width}x{height}, {pair.mask} is "
             f"{train_ids.shape[1]}x{train_ids.shape[0]}"
         )
+    write_png(path, train_ids + np.uint8(1))  # the ignore index wraps round to 0
+
+
+def write_png(path: Path, pixels: Picture) -> None:
+    """Writes a PNG that is there whole or not at all."""
     part = _part(path)
-    Image.fromarray(train_ids + np.uint8(1)).save(part, "PNG")  # the ignore index wraps round to 0
+    Image.fromarray(pixels).save(part, "PNG")
     part.replace(path)
 
 
