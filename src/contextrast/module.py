@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
-from contextrast.contrast import ContextrastLoss, CrossEntropyLoss, LossTerms
+from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import NonFiniteLossError
@@ -20,7 +20,7 @@ from contextrast.metrics import Measure, Report, Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
 
-TrainingLoss = ContextrastLoss | CrossEntropyLoss
+TrainingLoss = ContrastiveLoss | CrossEntropyLoss
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -186,6 +186,9 @@ class SegmentationModule(pl.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in terms.terms.items()}, batch_size=batch_size)
         stages = [f"stage{number}" for number in self.network.stages]
         for name, values in terms.diagnostics.items():
+            if values.ndim == 0:
+                self.log(f"contrast/{name}", values, batch_size=batch_size)
+                continue
             named = {f"contrast/{name}/{stage}": value for stage, value in zip(stages, values, strict=True)}
             self.log_dict(named, batch_size=batch_size)
 

@@ -1,29 +1,36 @@
 """The method, in plain torch: usable from any training loop, without Lightning, Hydra or a particular network."""
 
 from contextrast.contrast.anchors import RunningAnchors
+from contextrast.contrast.contextrast_loss import ContextrastLoss
 from contextrast.contrast.contextual import ContextualContrast, StageDiagnostics
 from contextrast.contrast.cross_entropy import CrossEntropy
 from contextrast.contrast.fusion import StaticFusion
 from contextrast.contrast.heads import EmbeddingHead, EmbeddingHeads
-from contextrast.contrast.losses import pixel_anchor_loss
+from contextrast.contrast.losses import anchor_anchor_loss, pixel_anchor_loss
+from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
 from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.sampling import AllNegatives, RandomNegatives, SemiHardNegatives
-from contextrast.contrast.segmentation import ContextrastLoss, CrossEntropyLoss, LossTerms
+from contextrast.contrast.segmentation import ContrastiveLoss, CrossEntropyLoss, LossTerms
 
 __all__ = [
     "AllNegatives",
+    "AnchorMemory",
+    "BatchAnchors",
     "BoundaryAwareNegatives",
     "ContextrastLoss",
     "ContextualContrast",
+    "ContrastiveLoss",
     "CrossEntropy",
     "CrossEntropyLoss",
     "EmbeddingHead",
     "EmbeddingHeads",
     "LossTerms",
+    "MemoryDiagnostics",
     "RandomNegatives",
     "RunningAnchors",
     "SemiHardNegatives",
     "StageDiagnostics",
     "StaticFusion",
+    "anchor_anchor_loss",
     "pixel_anchor_loss",
 ]

@@ -10,6 +10,7 @@ from contextrast.contrast.anchors import RunningAnchors, class_anchors
 from contextrast.contrast.fusion import StaticFusion
 from contextrast.contrast.heads import at_least_float32, unit_length
 from contextrast.contrast.losses import pixel_anchor_loss
+from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
 from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
@@ -26,6 +27,7 @@ class StageDiagnostics(NamedTuple):
         positive_cosine: Mean cosine between pixels and their own class's anchor.
         negative_cosine: Mean cosine over the negative pairs.
         classes_present: Number of classes in the batch.
+        memory: What the memory says of itself, None without one.
     """
 
     error_share: Tensor
@@ -33,6 +35,13 @@ class StageDiagnostics(NamedTuple):
     positive_cosine: Tensor
     negative_cosine: Tensor
     classes_present: Tensor
+    memory: MemoryDiagnostics | None = None
+
+    def by_name(self) -> dict[str, Tensor]:
+        """The values under their names, those of the memory among them."""
+        named = self._asdict()
+        memory = named.pop("memory")
+        return named | ({} if memory is None else memory._asdict())
 
 
 class ContextualContrast(nn.Module):
@@ -47,7 +56,7 @@ class ContextualContrast(nn.Module):
         temperature: τ.
         fusion: Turns anchors and counts of all stages into fused anchors; static fusion if not given.
         negatives: Samples negatives; BANE if not given.
-        memory: Class queues of past anchors; none yet.
+        memory: Class queues of past anchors, which bring the anchor-anchor loss with them; None has neither.
         running_anchors: Keeps running anchors up to date, see :meth:`update`.
         normalize_anchors: Bring fused anchors to unit length, so that logits are cosines over τ.
         detach_anchors: Stop gradients through the anchors.
@@ -64,7 +73,7 @@ class ContextualContrast(nn.Module):
         temperature: float = 0.1,
         fusion: nn.Module | None = None,
         negatives: nn.Module | None = None,
-        memory: None = None,
+        memory: AnchorMemory | None = None,
         running_anchors: RunningAnchors | None = None,
         normalize_anchors: bool = True,
         detach_anchors: bool = False,
@@ -97,7 +106,7 @@ class ContextualContrast(nn.Module):
             prediction: The network's own classes ``[B, H, W]``, at the same resolution as the target.
 
         Returns:
-            ``{"pixel_anchor": scalar}``.
+            ``{"pixel_anchor": scalar}``, and ``"anchor_anchor"`` with a memory.
 
         Raises:
             ConfigError: If the number of embeddings is not that of the stage weights, or shapes do not fit.
@@ -111,7 +120,8 @@ class ContextualContrast(nn.Module):
         self._check(embeddings, target, prediction)
         with torch.autocast(target.device.type, enabled=False):
             stages = self._stages(embeddings, target, prediction)
-            anchors, counts = self._anchors(stages)
+            own, counts = self._class_anchors(stages)
+            anchors = self._fused_anchors(own, counts)
             similarities = [
                 self.negatives(pixels, anchor, self.temperature) for pixels, anchor in zip(stages, anchors, strict=True)
             ]
@@ -121,12 +131,18 @@ class ContextualContrast(nn.Module):
                     self.stage_weights, similarities, stages, counts, strict=True
                 )
             ]
-            return {"pixel_anchor": torch.stack(losses).sum()}, self._diagnose(stages, similarities, counts)
+            terms = {"pixel_anchor": torch.stack(losses).sum()}
+            diagnostics = self._diagnose(stages, similarities, counts)
+            if self.memory is None:
+                return terms, diagnostics
+            batch = BatchAnchors(stages, torch.stack(own), torch.stack(counts) > 0)
+            terms["anchor_anchor"], memory = self.memory(batch, self.temperature)
+            return terms, diagnostics._replace(memory=memory)
 
     def update(self) -> None:
         """Bring what outlives a step up to date; called once after every optimiser step."""
-        for part in (self.running_anchors, self.negatives):
-            if isinstance(part, RunningAnchors | RandomNegatives):
+        for part in (self.running_anchors, self.negatives, self.memory):
+            if isinstance(part, RunningAnchors | RandomNegatives | AnchorMemory):
                 part.update()
 
     def _stages(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[StagePixels]:
@@ -142,9 +158,11 @@ class ContextualContrast(nn.Module):
             for index, embedding in enumerate(embeddings)
         ]
 
-    def _anchors(self, stages: list[StagePixels]) -> tuple[list[Tensor], list[Tensor]]:
+    def _class_anchors(self, stages: list[StagePixels]) -> tuple[list[Tensor], list[Tensor]]:
         pairs = [class_anchors(pixels) for pixels in stages]
-        anchors, counts = [anchor for anchor, _ in pairs], [count for _, count in pairs]
+        return [anchor for anchor, _ in pairs], [count for _, count in pairs]
+
+    def _fused_anchors(self, anchors: list[Tensor], counts: list[Tensor]) -> list[Tensor]:
         if self.detach_anchors:
             anchors = [anchor.detach() for anchor in anchors]
         sources, present = list(anchors), list(counts)
@@ -154,7 +172,7 @@ class ContextualContrast(nn.Module):
             sources[-1], present[-1] = self.running_anchors.filled(anchors[-1], counts[-1])
         fused: list[Tensor] = self.fusion(sources, present)
         fused[-1] = anchors[-1]
-        return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused, counts
+        return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused
 
     @torch.no_grad()
     def _diagnose(
@@ -165,7 +183,7 @@ class ContextualContrast(nn.Module):
             valid = count.sum().clamp_min(1)
             wrong = misclassified(pixels.classes, pixels.predictions, self.num_classes)
             values.append(
-                StageDiagnostics(
+                (
                     wrong.sum() / valid,
                     similarity.negatives.to(count.dtype),
                     similarity.positive.sum() * self.temperature / valid,
@@ -173,7 +191,8 @@ class ContextualContrast(nn.Module):
                     (count > 0).sum().to(count.dtype),
                 )
             )
-        return StageDiagnostics(*(torch.stack(value) for value in zip(*values, strict=True)))
+        shares, numbers, positives, negatives, present = (torch.stack(value) for value in zip(*values, strict=True))
+        return StageDiagnostics(shares, numbers, positives, negatives, present)
 
     def _check(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> None:
         if len(embeddings) != len(self.stage_weights):

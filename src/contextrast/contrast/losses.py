@@ -1,4 +1,4 @@
-"""The pixel-anchor loss (Contextrast, Eqs. 3 and 4) as a pure function."""
+"""The pixel-anchor loss (Contextrast, Eqs. 3 and 4) and the anchor-anchor loss (Contextrast++) as pure functions."""
 
 import torch
 import torch.nn.functional as F
@@ -27,3 +27,44 @@ def pixel_anchor_loss(similarities: Similarities, classes: Tensor, counts: Tenso
     weight = F.pad(torch.where(counts > 0, counts.clamp_min(1).reciprocal(), 0), (0, 1))
     losses = F.softplus(log_partition[classes] - similarities.positive)
     return (losses * weight[classes]).sum() / (counts > 0).sum().clamp_min(1)
+
+
+def anchor_anchor_loss(
+    queries: Tensor, present: Tensor, queues: Tensor, filled: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pull the anchor of a class to its past ones and push it from those of all other classes (Contextrast++, Eq. 10).
+
+    L = mean over c of 1/|P_c| Σ_{p∈P_c} softplus(log Σ_{n∈N_c} exp(S_c·n/τ) − S_c·p/τ): the form of
+    :func:`pixel_anchor_loss`, with the queue of c for P_c and all other queues for N_c. The mean is over the classes of
+    the batch whose queue is not empty. One without negatives adds 0 and counts.
+
+    Args:
+        queries: S, ``[N, D]`` in unit length.
+        present: Which classes the batch has, boolean ``[N]``.
+        queues: Past anchors in unit length, ``[N, K, D]``.
+        filled: Which slots hold one, boolean ``[N, K]``.
+        temperature: τ.
+
+    Returns:
+        Scalar ≥ 0, a graph-connected 0 where there is nothing to compare; mean cosine to the positives and to the
+        negatives, detached, 0 where there are none.
+    """
+    size, slots, _ = queues.shape
+    similarity = (queries / temperature @ queues.to(queries.dtype).flatten(0, 1).T).view(size, size, slots)
+    own = torch.eye(size, dtype=torch.bool, device=queues.device).unsqueeze(2)
+    takes_part = present & filled.any(1)
+    positive = own & filled & takes_part[:, None, None]
+    negative = ~own & filled & takes_part[:, None, None]
+    # A finite filling keeps the gradient of a query without negatives free of NaN.
+    masked = similarity.masked_fill(~negative, torch.finfo(similarity.dtype).min).flatten(1)
+    log_partition = torch.where(negative.flatten(1).any(1), masked.logsumexp(1), -torch.inf)
+    to_own = similarity.diagonal(dim1=0, dim2=1).T  # [N, K]
+    losses = F.softplus(log_partition.unsqueeze(1) - to_own) * filled
+    mean = losses.sum(1) / filled.sum(1).clamp_min(1)
+    loss = torch.where(takes_part, mean, 0).sum() / takes_part.sum().clamp_min(1)
+    cosines = similarity.detach() * temperature
+    return loss, _mean_where(cosines, positive), _mean_where(cosines, negative)
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp_min(1)

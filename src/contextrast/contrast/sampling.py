@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.negatives import BoundaryAwareNegatives
+from contextrast.contrast.random_keys import pixel_keys
 from contextrast.contrast.similarity import Similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels
 
@@ -69,10 +70,7 @@ class RandomNegatives(nn.Module):
     @torch.no_grad()
     def keys(self, pixels: StagePixels) -> Tensor:
         """Random key of every pixel, ``[B, H, W]`` int64."""
-        batch, height, width = pixels.classes.shape
-        device = pixels.classes.device
-        draw_id = _hash(_hash(_hash(self.step + (self.seed << 20)) + pixels.stage) + torch.arange(batch, device=device))
-        return _hash(draw_id[:, None] + torch.arange(height * width, device=device)).view(batch, height, width)
+        return pixel_keys(self.seed, self.step, pixels.stage, pixels.grid)
 
 
 class SemiHardNegatives(RandomNegatives):
@@ -113,11 +111,3 @@ def draw(candidates: Tensor, keys: Tensor, budget: Tensor) -> Tensor:
     shuffled = candidates.flatten(2).gather(2, order)
     taken = shuffled & (shuffled.cumsum(2) <= budget.unsqueeze(2))
     return torch.zeros_like(shuffled).scatter(2, order, taken).view_as(candidates)
-
-
-def _hash(values: Tensor) -> Tensor:
-    """A 32-bit integer hash (multiply and xor-shift) in int64 arithmetic, the same on every device."""
-    values = values & 0xFFFFFFFF
-    for multiplier in (0x7FEB352D, 0x846CA68B):
-        values = ((values ^ (values >> 16)) * multiplier) & 0xFFFFFFFF
-    return values ^ (values >> 16)

@@ -23,6 +23,12 @@ class StagePixels(NamedTuple):
     num_classes: int
     stage: int
 
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """B, H and W."""
+        batch, height, width = self.classes.shape
+        return batch, height, width
+
 
 def misclassified(classes: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
     """Valid pixels whose prediction is wrong, boolean; ``num_classes`` in ``classes`` marks ignored pixels."""

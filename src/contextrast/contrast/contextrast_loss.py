@@ -1,0 +1,96 @@
+"""Contextrast and Contextrast++ as a whole training loss."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from contextrast.contrast.anchors import RunningAnchors
+from contextrast.contrast.contextual import ContextualContrast
+from contextrast.contrast.heads import EmbeddingHeads
+from contextrast.contrast.memory import AnchorMemory
+from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.errors import ConfigError
+
+
+class ContextrastLoss(ContrastiveLoss):
+    """Contextrast in any training loop: L = L_CE + α·(L_PA + L_AA), with the embedding heads it needs.
+
+    L_AA, the anchor-anchor loss of Contextrast++, is there where a memory is given.
+
+    Args:
+        num_classes: N.
+        in_channels: Channels C_i of the encoder stages, shallowest first.
+        stage_weights: λ_i.
+        alpha: α, the weight of the contrastive terms.
+        warmup_steps: Steps over which α rises linearly from 0; 0 is none.
+        temperature: τ.
+        embedding_dim: D.
+        fusion: Fusion of anchors, or what makes one of ``num_stages`` and ``embedding_dim``; static if not given.
+        negatives: Sampling of negatives; BANE if not given.
+        memory: Class queues of past anchors, or what makes them of ``num_classes`` and ``embedding_dim``.
+        running_anchors_momentum: Momentum of the running anchors; None keeps none.
+        fill_deepest: Let running anchors stand in for classes missing from the deepest stage of a batch.
+        normalize_anchors: Bring fused anchors to unit length.
+        detach_anchors: Stop gradients through the anchors.
+        cross_entropy: The cross-entropy; plain if not given.
+        ignore_index: Label of pixels that take part in nothing.
+
+    Raises:
+        ConfigError: If stages and their weights differ in number, or a value is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: Sequence[int],
+        stage_weights: Sequence[float] = (0.1, 0.4, 0.7, 1.0),
+        alpha: float = 0.1,
+        warmup_steps: int = 0,
+        temperature: float = 0.1,
+        embedding_dim: int = 256,
+        fusion: nn.Module | Callable[..., nn.Module] | None = None,
+        negatives: nn.Module | None = None,
+        memory: AnchorMemory | Callable[..., AnchorMemory] | None = None,
+        running_anchors_momentum: float | None = 0.99,
+        fill_deepest: bool = False,
+        normalize_anchors: bool = True,
+        detach_anchors: bool = False,
+        cross_entropy: nn.Module | None = None,
+        ignore_index: int = 255,
+    ) -> None:
+        if len(in_channels) != len(stage_weights):
+            raise ConfigError(
+                f"loss.stage_weights has {len(stage_weights)} values for {len(in_channels)} encoder stages: "
+                "give one weight for each entry of model.stages"
+            )
+        heads = EmbeddingHeads(in_channels, embedding_dim)  # first, so that a seed's heads are the same in all variants
+        running = None
+        if running_anchors_momentum is not None:
+            running = RunningAnchors(
+                len(in_channels), num_classes, embedding_dim, running_anchors_momentum, fill_deepest
+            )
+        if fusion is not None and not isinstance(fusion, nn.Module):
+            fusion = fusion(num_stages=len(in_channels), embedding_dim=embedding_dim)
+        if memory is not None and not isinstance(memory, AnchorMemory):
+            memory = memory(num_classes=num_classes, embedding_dim=embedding_dim)
+        contrast = ContextualContrast(
+            num_classes,
+            stage_weights,
+            temperature,
+            fusion,
+            negatives,
+            memory,
+            running,
+            normalize_anchors,
+            detach_anchors,
+            ignore_index,
+        )
+        super().__init__(
+            num_classes,
+            heads,
+            contrast,
+            alpha,
+            warmup_steps=warmup_steps,
+            cross_entropy=cross_entropy,
+            ignore_index=ignore_index,
+        )
