@@ -1,25 +1,37 @@
 """Representative anchors: the mean embedding of each class at a stage (Contextrast, Eq. 1)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from contextrast.contrast.collective import sum_over_ranks
 from contextrast.contrast.stages import StagePixels
 
 
-def class_anchors(pixels: StagePixels) -> tuple[Tensor, Tensor]:
+def class_anchors(stages: Sequence[StagePixels]) -> tuple[Tensor, Tensor]:
     """Mean embedding and pixel count of every class over the whole batch (Contextrast, Eq. 1).
 
+    On several devices the batch is the global one, at the price of one sum of I·N·(D + 1) numbers over them.
+
     Args:
-        pixels: The stage's pixels; ignored ones count nowhere.
+        stages: Pixels of every stage; ignored ones count nowhere.
 
     Returns:
-        Anchors ``[N, D]`` (zero for a class that does not occur) and counts ``[N]`` in the embeddings' dtype.
+        Anchors ``[I, N, D]`` (zero for a class that does not occur) and counts ``[I, N]`` in the embeddings' dtype.
     """
+    totals = sum_over_ranks(torch.stack([_class_sums(pixels) for pixels in stages]))
+    sums, counts = totals[..., :-1], totals[..., -1].detach()
+    return sums / counts.clamp_min(1).unsqueeze(-1), counts
+
+
+def _class_sums(pixels: StagePixels) -> Tensor:
+    """Sums of the embeddings of every class and, in the last column, their numbers, ``[N, D + 1]``."""
     classes, size = pixels.classes.flatten(), pixels.num_classes + 1  # the last bin collects ignored pixels
     rows = pixels.embeddings
     sums = rows.new_zeros(size, rows.shape[1]).index_add(0, classes, rows)[:-1]
     counts = rows.new_zeros(size).index_add(0, classes, rows.new_ones(1).expand(classes.shape[0]))[:-1]
-    return sums / counts.clamp_min(1).unsqueeze(1), counts
+    return torch.cat([sums, counts.unsqueeze(1)], 1)
 
 
 class RunningAnchors(nn.Module):
@@ -58,16 +70,16 @@ class RunningAnchors(nn.Module):
         self.register_buffer("batch_present", torch.zeros(num_stages, num_classes, dtype=torch.bool), persistent=False)
 
     @torch.no_grad()
-    def observe(self, anchors: list[Tensor], counts: list[Tensor]) -> None:
-        """Deposit this batch's anchors ``[N, D]`` and counts ``[N]`` of every stage for the next :meth:`update`."""
-        self.batch_anchors.copy_(torch.stack(anchors))
-        self.batch_present.copy_(torch.stack(counts) > 0)
+    def observe(self, anchors: Tensor, counts: Tensor) -> None:
+        """Deposit this batch's anchors ``[I, N, D]`` and counts ``[I, N]`` for the next :meth:`update`."""
+        self.batch_anchors.copy_(anchors)
+        self.batch_present.copy_(counts > 0)
 
     @torch.no_grad()
     def update(self) -> None:
         """Fold the deposited anchors in: a ← m·a + (1 − m)·batch for classes of the batch. Idempotent in between."""
         present = self.batch_present.unsqueeze(-1)
-        momentum = torch.where(self.seen.unsqueeze(-1), self.momentum, 0.0)
+        momentum = self.momentum * self.seen.unsqueeze(-1).to(self.anchors.dtype)
         mixed = torch.lerp(self.batch_anchors, self.anchors, momentum)
         self.anchors.copy_(torch.where(present, mixed, self.anchors))
         self.seen.logical_or_(self.batch_present)

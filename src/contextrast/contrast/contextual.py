@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.anchors import RunningAnchors, class_anchors
+from contextrast.contrast.collective import logsumexp_over_ranks, world_size
 from contextrast.contrast.fusion import StaticFusion
 from contextrast.contrast.heads import at_least_float32, unit_length
 from contextrast.contrast.losses import pixel_anchor_loss
@@ -19,7 +20,7 @@ from contextrast.errors import ConfigError
 
 
 class StageDiagnostics(NamedTuple):
-    """What tells a user that the term works, one value a stage (``[I]``, detached).
+    """What tells a user that the term works, one value a stage (``[I]``, detached), of this process's images.
 
     Attributes:
         error_share: Share of the valid pixels that are misclassified.
@@ -120,22 +121,23 @@ class ContextualContrast(nn.Module):
         self._check(embeddings, target, prediction)
         with torch.autocast(target.device.type, enabled=False):
             stages = self._stages(embeddings, target, prediction)
-            own, counts = self._class_anchors(stages)
+            own, counts = class_anchors(stages)
             anchors = self._fused_anchors(own, counts)
             similarities = [
                 self.negatives(pixels, anchor, self.temperature) for pixels, anchor in zip(stages, anchors, strict=True)
             ]
+            partitions = logsumexp_over_ranks(torch.stack([part.log_partition for part in similarities]))
             losses = [
-                weight * pixel_anchor_loss(similarity, pixels.classes, count)
-                for weight, similarity, pixels, count in zip(
-                    self.stage_weights, similarities, stages, counts, strict=True
+                weight * pixel_anchor_loss(similarity.positive, partition, pixels.classes, count)
+                for weight, similarity, partition, pixels, count in zip(
+                    self.stage_weights, similarities, partitions, stages, counts, strict=True
                 )
             ]
-            terms = {"pixel_anchor": torch.stack(losses).sum()}
+            terms = {"pixel_anchor": torch.stack(losses).sum() * world_size()}
             diagnostics = self._diagnose(stages, similarities, counts)
             if self.memory is None:
                 return terms, diagnostics
-            batch = BatchAnchors(stages, torch.stack(own), torch.stack(counts) > 0)
+            batch = BatchAnchors(stages, own, counts > 0)
             terms["anchor_anchor"], memory = self.memory(batch, self.temperature)
             return terms, diagnostics._replace(memory=memory)
 
@@ -158,13 +160,9 @@ class ContextualContrast(nn.Module):
             for index, embedding in enumerate(embeddings)
         ]
 
-    def _class_anchors(self, stages: list[StagePixels]) -> tuple[list[Tensor], list[Tensor]]:
-        pairs = [class_anchors(pixels) for pixels in stages]
-        return [anchor for anchor, _ in pairs], [count for _, count in pairs]
-
-    def _fused_anchors(self, anchors: list[Tensor], counts: list[Tensor]) -> list[Tensor]:
+    def _fused_anchors(self, anchors: Tensor, counts: Tensor) -> list[Tensor]:
         if self.detach_anchors:
-            anchors = [anchor.detach() for anchor in anchors]
+            anchors = anchors.detach()
         sources, present = list(anchors), list(counts)
         if self.running_anchors is not None:
             if self.training:
@@ -176,15 +174,15 @@ class ContextualContrast(nn.Module):
 
     @torch.no_grad()
     def _diagnose(
-        self, stages: list[StagePixels], similarities: list[Similarities], counts: list[Tensor]
+        self, stages: list[StagePixels], similarities: list[Similarities], counts: Tensor
     ) -> StageDiagnostics:
         values = []
         for pixels, similarity, count in zip(stages, similarities, counts, strict=True):
-            valid = count.sum().clamp_min(1)
+            valid = (pixels.classes < self.num_classes).sum().clamp_min(1)
             wrong = misclassified(pixels.classes, pixels.predictions, self.num_classes)
             values.append(
                 (
-                    wrong.sum() / valid,
+                    (wrong.sum() / valid).to(count.dtype),
                     similarity.negatives.to(count.dtype),
                     similarity.positive.sum() * self.temperature / valid,
                     similarity.negative_mean * self.temperature,

@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contextrast.contrast.collective import sum_over_ranks, world_size
 from contextrast.contrast.heads import at_least_float32
 from contextrast.errors import ConfigError
 
 
 class CrossEntropy(nn.Module):
     """Pixel-wise cross-entropy with class weights, label smoothing and online hard example mining.
+
+    The divisor is that of the global batch; hard examples are mined among each process's own pixels.
 
     Args:
         class_weights: One weight a class; all equal if not given.
@@ -73,7 +76,8 @@ class CrossEntropy(nn.Module):
             divisor = weights.to(losses.dtype)[torch.where(target == self.ignore_index, 0, target)] * kept
         else:
             divisor = kept
-        return (losses * kept).sum() / divisor.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+        total = sum_over_ranks(divisor.sum().detach())
+        return (losses * kept).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny) * world_size()
 
     @torch.no_grad()
     def _hard(self, logits: Tensor, target: Tensor) -> Tensor:

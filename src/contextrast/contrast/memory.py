@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contextrast.contrast.collective import gather_ranks, world_size
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.losses import anchor_anchor_loss
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
@@ -226,15 +228,22 @@ def _all_stages(batch: BatchAnchors, *_: object) -> tuple[Tensor, Tensor]:
 def _pixels(batch: BatchAnchors, _: Tensor, __: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
     """Random pixels of every class at the deepest stage in which it occurs, ``[N, 10, D]``, and which there are."""
     deepest = batch.present & (batch.present.flip(0).cumsum(0).flip(0) == 1)  # [I, N], one stage a class
-    entries, valid = [], []
-    for stage, here in zip(batch.stages, deepest, strict=True):
-        size = stage.num_classes
-        segments = stage.classes.flatten()
-        segments = torch.where(torch.nn.functional.pad(here, (0, 1))[segments], segments, size)
-        positions, drawn = smallest_of_segments(keys(stage).flatten(), segments, size, PIXELS_A_STEP)
-        entries.append(stage.embeddings[positions] * drawn.unsqueeze(2))
-        valid.append(drawn)
-    return torch.stack(entries).sum(0), torch.stack(valid).any(0)
+    drawn = [_draw(stage, here, keys(stage).flatten()) for stage, here in zip(batch.stages, deepest, strict=True)]
+    pixels, key, valid = (torch.stack(parts).sum(0) for parts in zip(*drawn, strict=True))  # one stage has the class
+    if world_size() == 1:
+        return pixels, valid.bool()
+    # The ten of smallest key over all processes are those that a single process would have drawn.
+    pixels, key, valid = (gather_ranks(part).transpose(0, 1).flatten(1, 2) for part in (pixels, key, valid))
+    chosen = key.masked_fill(valid == 0, 1 << 32).argsort(dim=1, stable=True)[:, :PIXELS_A_STEP]
+    return pixels.gather(1, chosen.unsqueeze(2).expand(-1, -1, pixels.shape[2])), valid.gather(1, chosen).bool()
+
+
+def _draw(pixels: StagePixels, classes: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ten random pixels of each of some classes: embeddings ``[N, 10, D]``, keys and validity ``[N, 10]``, else 0."""
+    segments = pixels.classes.flatten()
+    segments = torch.where(F.pad(classes, (0, 1))[segments], segments, pixels.num_classes)
+    positions, valid = smallest_of_segments(keys, segments, pixels.num_classes, PIXELS_A_STEP)
+    return pixels.embeddings[positions] * valid.unsqueeze(2), keys[positions] * valid, valid.long()
 
 
 DESIGNS: dict[str, Callable[[BatchAnchors, Tensor, Tensor, Keys], tuple[Tensor, Tensor]]] = {

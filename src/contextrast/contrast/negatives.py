@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from contextrast.contrast.collective import any_over_ranks
 from contextrast.contrast.distance import TRANSFORMS, region_edges
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels, misclassified
@@ -89,9 +90,9 @@ def mark_ignored(target: Tensor, num_classes: int, ignore_index: int | None) -> 
 
 
 def _occurs(classes: Tensor, num_classes: int) -> Tensor:
-    """Boolean ``[N + 1]``: class has a pixel anywhere in the batch; index -1 (no region) is False."""
+    """Boolean ``[N + 1]``: class has a pixel anywhere in the global batch; index -1 (no region) is False."""
     bins = torch.zeros(num_classes + 1, dtype=torch.bool, device=classes.device)
-    bins = bins.scatter(0, classes.flatten(), True)
+    bins = any_over_ranks(bins.scatter(0, classes.flatten(), True))
     return bins & (torch.arange(num_classes + 1, device=classes.device) < num_classes)
 
 

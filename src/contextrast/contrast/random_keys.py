@@ -1,11 +1,13 @@
 """Random draws without a generator's state: every pixel gets a random key, and the smallest keys are drawn.
 
-A key is a hash of seed, step, stage, image and position, so draws are reproducible, the same on every device, of a
-fixed size, and free of host reads.
+A key is a hash of seed, step, stage, image of the global batch and position, so draws are reproducible, the same on
+every device and however a batch is spread over processes, of a fixed size, and free of host reads.
 """
 
 import torch
 from torch import Tensor
+
+from contextrast.contrast.collective import first_image
 
 
 def pixel_keys(seed: int, step: Tensor, stage: int, shape: tuple[int, int, int]) -> Tensor:
@@ -21,7 +23,7 @@ def pixel_keys(seed: int, step: Tensor, stage: int, shape: tuple[int, int, int])
         ``[B, H, W]`` int64 in 0 .. 2³² - 1.
     """
     batch, height, width = shape
-    image = torch.arange(batch, device=step.device)
+    image = torch.arange(batch, device=step.device) + first_image(batch)
     draw = hashed(hashed(hashed(step + (seed << 20)) + stage) + image)
     return hashed(draw[:, None] + torch.arange(height * width, device=step.device)).view(batch, height, width)
 

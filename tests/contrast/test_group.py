@@ -1,0 +1,37 @@
+"""Two processes with half a batch each have the losses, gradients and state of one process with the whole batch."""
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from tests.contrast.group import losses, train, train_in_a_group
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("group")
+    other = mp.get_context("spawn").Process(target=train_in_a_group, args=(1, 2, folder))
+    other.start()
+    train_in_a_group(0, 2, folder)
+    other.join()
+    assert other.exitcode == 0
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def same(result, expected):
+    torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", losses())
+def test_two_processes_are_one(ranks, name):
+    alone = train(losses()[name], slice(None))
+    first, second = (rank[name] for rank in ranks)
+    same((first["values"] + second["values"]) / 2, alone["values"])
+    assert first["parameters"].keys() == alone["parameters"].keys()
+    for key, expected in alone["parameters"].items():  # what DDP makes of the gradients
+        same((first["parameters"][key] + second["parameters"][key]) / 2, expected)
+    for one, other, expected in zip(first["inputs"], second["inputs"], alone["inputs"], strict=True):
+        same(torch.cat([one, other]) / 2, expected)
+    for key, expected in alone["state"].items():
+        same(first["state"][key], expected)
+        same(second["state"][key], expected)
