@@ -1,5 +1,6 @@
 """``contextrast-check``: read a whole dataset, say what is in it and what is wrong with it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,13 +30,16 @@ def check(config: DictConfig) -> None:
     """
     path = Path(config.paths.run_dir) / "check.json"
     datamodule: SegmentationDataModule = instantiate(config.data)
+    began = time.monotonic()
     found = inspect_all(datamodule)
+    seconds = time.monotonic() - began
     labels = measured(datamodule.labels, found)
     write_json(path, {"dataset": labels.name, "root": config.data.root, **report(labels, found)})
     console = get_console()
     for table in tables(labels, found):
         console.print(table)
-    console.print(f"Counts and groups: {path}", soft_wrap=True)
+    pairs = sum(inspection.samples for inspection in found.values())
+    console.print(f"Read {pairs} pairs in {seconds:.1f} s. Counts and groups: {path}", soft_wrap=True)
     problems = [problem for inspection in found.values() for problem in inspection.problems]
     for problem in problems[:_SHOWN]:
         console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)

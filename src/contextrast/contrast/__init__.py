@@ -4,7 +4,17 @@ from contextrast.contrast.anchors import RunningAnchors
 from contextrast.contrast.contextrast_loss import ContextrastLoss
 from contextrast.contrast.contextual import ContextualContrast, StageDiagnostics
 from contextrast.contrast.cross_entropy import CrossEntropy
-from contextrast.contrast.fusion import StaticFusion
+from contextrast.contrast.fusion import (
+    AdaptiveFusion,
+    ConcatMlpFusion,
+    CrossAttentionFusion,
+    GatedChannelFusion,
+    GatedScalarFusion,
+    MultiHeadFusion,
+    StaticFusion,
+    SumMlpFusion,
+    WeightedSumFusion,
+)
 from contextrast.contrast.heads import EmbeddingHead, EmbeddingHeads
 from contextrast.contrast.losses import anchor_anchor_loss, pixel_anchor_loss
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
@@ -13,24 +23,32 @@ from contextrast.contrast.sampling import AllNegatives, RandomNegatives, SemiHar
 from contextrast.contrast.segmentation import ContrastiveLoss, CrossEntropyLoss, LossTerms
 
 __all__ = [
+    "AdaptiveFusion",
     "AllNegatives",
     "AnchorMemory",
     "BatchAnchors",
     "BoundaryAwareNegatives",
+    "ConcatMlpFusion",
     "ContextrastLoss",
     "ContextualContrast",
     "ContrastiveLoss",
+    "CrossAttentionFusion",
     "CrossEntropy",
     "CrossEntropyLoss",
     "EmbeddingHead",
     "EmbeddingHeads",
+    "GatedChannelFusion",
+    "GatedScalarFusion",
     "LossTerms",
     "MemoryDiagnostics",
+    "MultiHeadFusion",
     "RandomNegatives",
     "RunningAnchors",
     "SemiHardNegatives",
     "StageDiagnostics",
     "StaticFusion",
+    "SumMlpFusion",
+    "WeightedSumFusion",
     "anchor_anchor_loss",
     "pixel_anchor_loss",
 ]

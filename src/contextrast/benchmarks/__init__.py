@@ -1,0 +1,11 @@
+"""Time and memory of the method and of the program: what ``scripts/benchmark.py`` runs.
+
+Inputs are seeded; times are medians over repetitions in one process, with their range.
+"""
+
+from contextrast.benchmarks.depthwise import depthwise
+from contextrast.benchmarks.distance import distance
+from contextrast.benchmarks.loader import loader
+from contextrast.benchmarks.losses import losses
+
+__all__ = ["depthwise", "distance", "loader", "losses"]

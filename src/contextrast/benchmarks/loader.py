@@ -1,0 +1,28 @@
+"""Samples a second of a configured loader."""
+
+import statistics
+
+import torch
+from hydra import compose, initialize_config_dir
+
+from contextrast.assembly import build_datamodule
+from contextrast.benchmarks.measuring import CONSOLE
+from contextrast.config import config_directory
+from contextrast.data.throughput import device_seconds, processor_seconds, samples_per_second
+
+
+def loader(repetitions: int, overrides: list[str]) -> dict[str, float]:
+    """Training samples a second that the configured loader delivers, and the processor time that one takes."""
+    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
+        data = build_datamodule(compose("train", overrides).data)
+    torch.set_num_threads(1)  # as in a loader's worker
+    speeds, seconds = samples_per_second(data, repetitions), processor_seconds(data, repetitions)
+    numbers = {"samples_per_second": statistics.median(speeds), "processor_seconds": statistics.median(seconds)}
+    CONSOLE.print(f"{numbers['samples_per_second']:.0f} samples a second ({min(speeds):.0f} to {max(speeds):.0f}), "
+                  f"{data.num_workers} workers, augment={data.augment}", soft_wrap=True)  # fmt: skip
+    CONSOLE.print(f"{1e3 * numbers['processor_seconds']:.2f} ms of processor time a sample in one process: "
+                  f"{1 / numbers['processor_seconds']:.0f} a second on a free core", soft_wrap=True)  # fmt: skip
+    if data.augment == "gpu":
+        numbers["device_seconds"] = statistics.median(device_seconds(data, repetitions))
+        CONSOLE.print(f"{1e3 * numbers['device_seconds']:.2f} ms a sample on the device")
+    return numbers

@@ -1,0 +1,116 @@
+"""Samples of pixels: equally many of every (image, class) pair (Wang et al., ICCV 2021; Pissas et al., ECCV 2022)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from contextrast.contrast.random_keys import pixel_keys
+from contextrast.contrast.stages import StagePixels, misclassified
+from contextrast.errors import ConfigError
+
+
+class Samples(NamedTuple):
+    """Unit-length vectors with their classes: drawn pixels, or what a memory holds.
+
+    Attributes:
+        embeddings: ``[M, D]``.
+        classes: ``[M]`` int64; ``num_classes`` marks an empty slot, whose embedding is any finite vector.
+        num_classes: N.
+    """
+
+    embeddings: Tensor
+    classes: Tensor
+    num_classes: int
+
+    @property
+    def filled(self) -> Tensor:
+        """Slots that hold a sample, boolean ``[M]``."""
+        return self.classes < self.num_classes
+
+
+class GroupSampler(nn.Module):
+    """Draws V pixels of each of T groups, the (image, class) pairs with enough pixels, in one gather.
+
+    V = min(⌊max_samples / T⌋, max_views, pixels of the smallest group) depends on the data, so it stays on the device:
+    the draw fills T·V of a fixed number of slots, which is the least bound known beforehand. It is reproducible, since
+    every pixel's random key is a hash of seed, step, stage, image and position, and takes the smallest keys, which is
+    uniform and without replacement. More groups than ``max_samples`` would be cut to the first ones, one pixel each.
+    A process draws among its own images.
+
+    Args:
+        min_pixels: A group has at least this many.
+        max_views: V at most.
+        max_samples: T·V at most.
+        hard_half: Half of V (rounded down) are misclassified pixels and the others rightly classified ones; where one
+            side is short, the other fills up (Wang et al., ICCV 2021). Otherwise the draw is uniform over the group
+            (Pissas et al., ECCV 2022).
+        seed: Seed of the draws.
+
+    Raises:
+        ConfigError: If a number is not positive.
+    """
+
+    step: Tensor
+
+    def __init__(self, min_pixels: int, max_views: int, max_samples: int, hard_half: bool, seed: int = 0) -> None:
+        super().__init__()
+        for name, value in (("min_pixels", min_pixels), ("max_views", max_views), ("max_samples", max_samples)):
+            if value < 1:
+                raise ConfigError(f"loss.{name} must be at least 1, got {value}")
+        self.min_pixels = min_pixels
+        self.max_views = max_views
+        self.max_samples = max_samples
+        self.hard_half = hard_half
+        self.seed = seed
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def update(self) -> None:
+        """Move on to the next step's draws; called once after the optimiser step."""
+        self.step += 1
+
+    def forward(self, pixels: StagePixels) -> tuple[Samples, Tensor]:
+        """Samples of a stage, in M slots, and whether each is misclassified, boolean ``[M]``."""
+        positions, classes = self.draw(pixels)
+        wrong = misclassified(pixels.classes, pixels.predictions, pixels.num_classes).flatten()[positions]
+        samples = Samples(pixels.embeddings.index_select(0, positions), classes, pixels.num_classes)
+        return samples, wrong & samples.filled
+
+    @torch.no_grad()
+    def draw(self, pixels: StagePixels) -> tuple[Tensor, Tensor]:
+        """Which pixels are drawn: positions in 0 .. P - 1 and classes, both ``[M]``; class N marks an empty slot."""
+        groups = pixels.grid[0] * pixels.num_classes
+        order, counts = self._ordered(pixels, groups)
+        first = (counts.flatten().cumsum(0) - counts.flatten()).view_as(counts)
+        total = counts[:groups].sum(1)
+        eligible = total >= self.min_pixels
+        number = eligible.sum()
+        views = torch.where(eligible, total, self.max_views).min().clamp_max(self.max_views)
+        views = views.minimum(self.max_samples // number.clamp_min(1)).clamp_min(1)
+
+        slots = min(self.max_samples, order.shape[0], groups * self.max_views)
+        slot = torch.arange(slots, device=order.device)
+        rank, view = slot // views, slot % views
+        group = torch.sort((~eligible).byte(), stable=True).indices[rank.clamp_max(groups - 1)]
+        hard, easy = counts[group].unbind(1)
+        from_hard = (views // 2).maximum(views - easy).minimum(hard)
+        first_hard, first_easy = first[group].unbind(1)
+        position = torch.where(view < from_hard, first_hard + view, first_easy + view - from_hard)
+        filled = rank < number
+        return order[torch.where(filled, position, 0)], torch.where(
+            filled, group % pixels.num_classes, pixels.num_classes
+        )
+
+    def _ordered(self, pixels: StagePixels, groups: int) -> tuple[Tensor, Tensor]:
+        """Positions by group, hard pixels first, then key, ``[P]``; numbers of hard and easy pixels, ``[G + 1, 2]``."""
+        image = torch.arange(pixels.grid[0], device=pixels.classes.device)[:, None, None]
+        valid = pixels.classes < pixels.num_classes
+        group = torch.where(valid, image * pixels.num_classes + pixels.classes, groups)  # the last one is of no class
+        easy = torch.ones_like(group)
+        if self.hard_half:
+            easy -= misclassified(pixels.classes, pixels.predictions, pixels.num_classes).long()
+        segment = (2 * group + easy).flatten()
+        keys = pixel_keys(self.seed, self.step, pixels.stage, pixels.grid).flatten()
+        counts = torch.zeros(2 * groups + 2, dtype=torch.long, device=keys.device)
+        counts = counts.scatter_add(0, segment, torch.ones_like(segment))
+        return torch.sort((segment << 32) | keys).indices, counts.view(groups + 1, 2)

@@ -1,0 +1,167 @@
+"""Memory of past pixels and regions (Wang et al., ICCV 2021)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from contextrast.contrast.collective import gather_ranks, world_size
+from contextrast.contrast.heads import unit_length
+from contextrast.contrast.peers.groups import Samples
+from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
+from contextrast.contrast.stages import StagePixels
+from contextrast.errors import ConfigError
+
+_DRAW = 1  # second draw of the stage, next to the anchors' one
+
+
+class Entries(NamedTuple):
+    """What a step stores in the queues of one kind.
+
+    Attributes:
+        embeddings: Unit-length ``[N, E, D]``, in the order of storing.
+        valid: Which of them there are, boolean ``[N, E]``.
+    """
+
+    embeddings: Tensor
+    valid: Tensor
+
+
+class PixelMemory(nn.Module):
+    """Two first-in-first-out queues a class: mean embeddings of an image's region, and pixels (Wang et al., ICCV 2021).
+
+    A step stores of every class the mean embedding over its pixels in each image it occurs in, at unit length, and
+    random pixels of it. Both are of true pixels of that class, class 0 as any other, and detached. They wait for
+    :meth:`update`, called once after the optimiser step, so a batch is never compared with itself. All stored entries
+    are keys, empty slots never are.
+
+    Buffers are 2·N·size·D floats: 194 MB for 19 classes at D = 256, which are part of every checkpoint. The contrast
+    costs time for all slots, empty ones included. Of several processes all store the same, the global batch's entries;
+    where DDP is used, ``broadcast_buffers=false`` saves it from sending them at every step.
+
+    Args:
+        num_classes: N.
+        embedding_dim: D.
+        size: Slots a queue.
+        pixels_a_step: Pixels a class that a step stores at most.
+        seed: Seed of their draw.
+
+    Raises:
+        ConfigError: If a number is not positive.
+    """
+
+    queues: Tensor
+    stored: Tensor
+    step: Tensor
+
+    def __init__(
+        self, num_classes: int, embedding_dim: int = 256, size: int = 5000, pixels_a_step: int = 10, seed: int = 0
+    ) -> None:
+        super().__init__()
+        for name, value in (("size", size), ("pixels_a_step", pixels_a_step)):
+            if value < 1:
+                raise ConfigError(f"memory.{name} must be at least 1, got {value}")
+        self.pixels_a_step = pixels_a_step
+        self.seed = seed
+        self.register_buffer("queues", torch.zeros(2, num_classes, size, embedding_dim))  # of regions, of pixels
+        self.register_buffer("stored", torch.zeros(2, num_classes, dtype=torch.long))  # ever, so also the position
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        self.waiting: tuple[Entries, Entries] | None = None  # of this batch, until the optimiser has stepped
+
+    def filled(self) -> Tensor:
+        """Which slots hold an entry, boolean ``[2, N, size]``."""
+        slots = torch.arange(self.queues.shape[2], device=self.queues.device)
+        return slots < self.stored.unsqueeze(2)
+
+    def keys(self) -> Samples:
+        """All slots of both kinds; empty ones are marked, and zero."""
+        classes = torch.arange(self.queues.shape[1], device=self.queues.device)[:, None]
+        marked = torch.where(self.filled(), classes, self.queues.shape[1])
+        return Samples(self.queues.flatten(0, 2), marked.flatten(), self.queues.shape[1])
+
+    @torch.no_grad()
+    def observe(self, pixels: StagePixels) -> None:
+        """Take what this batch stores at the next :meth:`update`.
+
+        Raises:
+            ConfigError: If the embeddings have another D than the memory.
+        """
+        width = self.queues.shape[3]
+        if pixels.embeddings.shape[1] != width:
+            raise ConfigError(
+                f"the memory holds embeddings of D = {width}, the batch's have D = {pixels.embeddings.shape[1]}: "
+                "give both the same embedding_dim"
+            )
+        keys = pixel_keys(self.seed, self.step, pixels.stage + _DRAW, pixels.grid).flatten()
+        self.waiting = (image_means(pixels), random_pixels(pixels, keys, self.pixels_a_step))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Store the last batch's entries; under gradient accumulation those of the last part of it."""
+        self.step += 1
+        for queues, stored, entries in zip(self.queues, self.stored, self.waiting or (), strict=False):
+            push(queues, stored, entries)
+        self.waiting = None
+
+
+def image_means(pixels: StagePixels) -> Entries:
+    """Mean embedding of every class in every image at unit length, of all processes, E = images (Wang et al., 2021)."""
+    size, (batch, _, _) = pixels.num_classes, pixels.grid
+    image = torch.arange(batch, device=pixels.classes.device)[:, None, None]
+    region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch).flatten()
+    rows = pixels.embeddings
+    sums = rows.new_zeros(size * batch + 1, rows.shape[1]).index_add(0, region, rows)[:-1]
+    counts = torch.zeros(size * batch + 1, dtype=torch.long, device=region.device)
+    counts = counts.scatter_add(0, region, torch.ones_like(region))[:-1]
+    means = unit_length(sums, 1).view(size, batch, -1)  # the sum has the mean's direction
+    return Entries(_of_all_ranks(means), _of_all_ranks((counts > 0).view(size, batch)))
+
+
+def random_pixels(pixels: StagePixels, keys: Tensor, number: int) -> Entries:
+    """Random pixels of every class, drawn over all processes, E = ``number`` (Wang et al., ICCV 2021).
+
+    Args:
+        pixels: The stage's pixels.
+        keys: Random keys ``[P]``.
+        number: How many of a class at most.
+    """
+    positions, valid = smallest_of_segments(keys, pixels.classes.flatten(), pixels.num_classes, number)
+    drawn = pixels.embeddings[positions]
+    if world_size() == 1:
+        return Entries(drawn, valid)
+    keys = _of_all_ranks(keys[positions].masked_fill(~valid, 1 << 32))
+    chosen = keys.argsort(dim=1, stable=True)[:, :number]  # what a single process would have drawn
+    drawn = _of_all_ranks(drawn).gather(1, chosen.unsqueeze(2).expand(-1, -1, drawn.shape[2]))
+    return Entries(drawn, _of_all_ranks(valid).gather(1, chosen))
+
+
+def _of_all_ranks(values: Tensor) -> Tensor:
+    """``[N, E, ...]`` of every process as ``[N, R·E, ...]``."""
+    if world_size() == 1:
+        return values
+    return gather_ranks(values).transpose(0, 1).flatten(1, 2)
+
+
+def push(queues: Tensor, stored: Tensor, entries: Entries) -> None:
+    """Put entries into first-in-first-out queues in place, where the oldest ones make room.
+
+    As ``enqueue`` of the anchor memory, but without copies of the queues, which are a thousand times as large here.
+
+    Args:
+        queues: ``[N, K, D]``.
+        stored: How many entries each queue has ever got, ``[N]`` int64; modulo K it is the next slot.
+        entries: What is pushed; of more than K at once the last K.
+    """
+    size, slots, width = queues.shape
+    last = entries.valid.byte().sort(dim=1, stable=True).indices[:, -slots:]  # valid ones last, in their order
+    valid = entries.valid.gather(1, last)
+    kept = valid.sum(1, keepdim=True)
+    number = entries.valid.sum(1)
+    # Every entry gets a slot of its own, also one that is not valid: it writes back what the slot holds.
+    offset = torch.where(valid, valid.cumsum(1) - 1, kept + torch.arange(last.shape[1], device=last.device))
+    slot = ((stored + number).unsqueeze(1) - kept + offset) % slots
+    slot = (slot + slots * torch.arange(size, device=slot.device).unsqueeze(1)).flatten()
+    new = entries.embeddings.gather(1, last.unsqueeze(2).expand(-1, -1, width)).to(queues.dtype).flatten(0, 1)
+    flat = queues.view(size * slots, width)
+    flat.index_copy_(0, slot, torch.where(valid.view(-1, 1), new, flat[slot]))
+    stored += number

@@ -1,0 +1,203 @@
+"""Pixel contrast across images, with or without a memory (Wang et al., ICCV 2021)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contextrast.contrast.heads import EmbeddingHead, unit_length
+from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
+from contextrast.contrast.peers.groups import GroupSampler
+from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
+from contextrast.contrast.peers.memory import PixelMemory
+from contextrast.contrast.peers.pairs import pair_contrast
+from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.errors import ConfigError
+
+
+class PixelContrast(nn.Module):
+    """Contrast between sampled pixels of one embedding map (Wang et al., ICCV 2021).
+
+    Groups are the (image, class) pairs with more than ``max_views`` pixels. Of each, equally many pixels are drawn,
+    half of them misclassified ones, see :class:`GroupSampler`. They are compared with each other, or, where there is a
+    memory, with all that it holds: past pixels of their class and of other classes, and past regions. Every term is
+    scaled by τ/τ_b. A pixel without positives is left out of the mean, so a class that is drawn once adds nothing; with
+    a memory, that is every pixel of a class of which nothing is stored yet, so the first step's loss is 0.
+
+    Everything inside is computed in at least float32, under autocast too, and without a host-device synchronisation or
+    a loop over images or classes.
+
+    Args:
+        num_classes: N.
+        temperature: τ; as published 0.1 on Cityscapes and 0.07 on the other datasets.
+        base_temperature: τ_b.
+        max_samples: Number of sampled pixels at most.
+        max_views: V, number of pixels a group at most.
+        memory: Queues of past pixels and regions; None compares the batch's pixels with each other.
+        seed: Seed of the draws.
+        ignore_index: Label of pixels that take part in nothing; None if there is no such label.
+
+    Raises:
+        ConfigError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        temperature: float = 0.1,
+        base_temperature: float = 0.07,
+        max_samples: int = 1024,
+        max_views: int = 100,
+        memory: PixelMemory | None = None,
+        seed: int = 0,
+        ignore_index: int | None = 255,
+    ) -> None:
+        super().__init__()
+        if min(temperature, base_temperature) <= 0:
+            raise ConfigError(
+                f"temperature and base_temperature must be positive, got {temperature} and {base_temperature}"
+            )
+        self.num_classes = num_classes
+        self.temperature = temperature
+        self.base_temperature = base_temperature
+        self.sampler = GroupSampler(max_views + 1, max_views, max_samples, hard_half=True, seed=seed)
+        self.memory = memory
+        self.ignore_index = ignore_index
+
+    def forward(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """The term, unweighted by α.
+
+        Args:
+            embeddings: One unit-length map ``[B, D, H_1, W_1]``.
+            target: Ground truth ``[B, H, W]``.
+            prediction: The network's own classes ``[B, H, W]``.
+
+        Returns:
+            ``{"pixel_contrast": scalar}``.
+
+        Raises:
+            ConfigError: If there is not one map, or shapes do not fit.
+        """
+        return self.forward_with_diagnostics(embeddings, target, prediction)[0]
+
+    def forward_with_diagnostics(
+        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
+    ) -> tuple[dict[str, Tensor], SampleDiagnostics]:
+        """As :meth:`forward`, with what tells a user that the term works."""
+        if len(embeddings) != 1:
+            raise ConfigError(f"pixel contrast takes one map of embeddings, got {len(embeddings)}: concatenate them")
+        with torch.autocast(target.device.type, enabled=False):
+            (pixels,) = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+            samples, hard = self.sampler(pixels)
+            keys = None if self.memory is None else self.memory.keys()
+            loss = pair_contrast(samples, keys, self.temperature) * (self.temperature / self.base_temperature)
+            diagnostics = diagnose(samples, hard, keys)
+            if self.memory is not None:
+                diagnostics = diagnostics._replace(memory_filled=self.memory.filled().to(loss.dtype).mean())
+                if self.training:
+                    self.memory.observe(pixels)
+            return {"pixel_contrast": loss}, diagnostics
+
+    def update(self) -> None:
+        """Bring what outlives a step up to date; called once after every optimiser step."""
+        self.sampler.update()
+        if self.memory is not None:
+            self.memory.update()
+
+
+class ConcatenatedHead(nn.Module):
+    """One embedding map of several encoder stages (Wang et al., ICCV 2021).
+
+    The stages are brought to the shallowest one's size by bilinear interpolation and concatenated; 1×1 convolution,
+    batch norm, ReLU, 1×1 convolution and L2 normalisation over channels follow.
+
+    Args:
+        in_channels: Channels C_i of the encoder stages, shallowest first.
+        embedding_dim: D.
+        stages: Positions of the stages that are used, counted from the end where negative; all if not given.
+
+    Raises:
+        ConfigError: If there is no such stage.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], embedding_dim: int = 256, stages: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        number = len(in_channels)
+        chosen = list(range(number)) if stages is None else list(stages)
+        if not chosen or any(not -number <= position < number for position in chosen):
+            raise ConfigError(
+                f"loss.stages must name some of the {number} encoder stages by position 0 to {number - 1}, "
+                f"or from the end by -1 to {-number}, got {chosen}"
+            )
+        self.stages = chosen
+        self.head = EmbeddingHead(sum(in_channels[position] for position in chosen), embedding_dim)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Map features ``[B, C_i, H_i, W_i]`` to one unit-length ``[B, D, H_1, W_1]`` in at least float32."""
+        maps = [features[position] for position in self.stages]
+        size = maps[0].shape[2:]
+        coarser = [F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in maps[1:]]
+        return [unit_length(self.head(torch.cat([maps[0], *coarser], 1)), 1)]
+
+
+class PixelContrastLoss(ContrastiveLoss):
+    """Pixel contrast in any training loop, with the head it needs: L = L_CE + α·L_pixel (Wang et al., ICCV 2021).
+
+    Defaults are those published for HRNet on Cityscapes, whose schedule has 40000 steps.
+
+    Args:
+        num_classes: N.
+        in_channels: Channels C_i of the encoder stages, shallowest first.
+        stages: Positions of the stages that are concatenated; all if not given, as for HRNet. DeepLabV3 uses [-1].
+        alpha: α, the weight of the term.
+        start_step: Optimiser steps before which α is 0.
+        warmup_steps: Steps over which α rises linearly from there; 0 is none.
+        temperature: τ.
+        base_temperature: τ_b.
+        embedding_dim: D.
+        max_samples: Number of sampled pixels at most.
+        max_views: Number of pixels a group at most.
+        memory: Queues of past pixels and regions, or what makes them of ``num_classes`` and ``embedding_dim``.
+        seed: Seed of the draws.
+        cross_entropy: The cross-entropy; plain if not given.
+        ignore_index: Label of pixels that take part in nothing; None if there is no such label.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: Sequence[int],
+        stages: Sequence[int] | None = None,
+        alpha: float = 0.1,
+        start_step: int = 5000,
+        warmup_steps: int = 0,
+        temperature: float = 0.1,
+        base_temperature: float = 0.07,
+        embedding_dim: int = 256,
+        max_samples: int = 1024,
+        max_views: int = 100,
+        memory: PixelMemory | Callable[..., PixelMemory] | None = None,
+        seed: int = 0,
+        cross_entropy: nn.Module | None = None,
+        ignore_index: int | None = 255,
+    ) -> None:
+        if memory is not None and not isinstance(memory, PixelMemory):
+            memory = memory(num_classes=num_classes, embedding_dim=embedding_dim)
+        super().__init__(
+            num_classes,
+            ConcatenatedHead(in_channels, embedding_dim, stages),
+            PixelContrast(
+                num_classes, temperature, base_temperature, max_samples, max_views, memory, seed, ignore_index
+            ),
+            alpha,
+            start_step,
+            warmup_steps,
+            cross_entropy,
+            label_or_none(ignore_index),
+        )
