@@ -9,21 +9,21 @@ one are not repeated, so a stopped series continues where it was. The last check
 
 import argparse
 import json
-import math
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
-from scipy import stats
 
+from contextrast.reporting.comparison import Comparison, compare
+from contextrast.reporting.comparison_tables import terminal_tables
 from contextrast.reporting.run_files import write_json
+from contextrast.reporting.runs import read_result, variant_run
+
+_PLACES = ("data.root=", "data.num_workers=", "paths.")  # overrides that do not change a result
 
 
 def main() -> None:
@@ -36,7 +36,9 @@ def main() -> None:
             path = folder / folder_name(variant) / f"{seed}.json"
             if not path.exists() and not arguments.table_only and not _run(arguments, variant, seed, path):
                 failed.append(f"{variant}, seed {seed}")
-    Console().print(table(folder, arguments.variants, arguments.seeds))
+    compared = comparison(folder, arguments.variants, arguments.seeds)
+    console = Console()
+    console.print(*terminal_tables(compared, console), *compared.notes, sep="\n")
     if failed:
         sys.exit("failed: " + "; ".join(failed))
 
@@ -58,46 +60,22 @@ def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> 
         metrics = json.loads((run_dir / "metrics.json").read_text())
         environment = json.loads((run_dir / "environment.json").read_text())
     record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, "metrics": metrics}
+    record["overrides"] = [text for text in arguments.overrides if not text.startswith(_PLACES)]
     del environment["command"]  # names a scratch folder and the data's place; recipe, variant and seed say it all
     record["environment"] = environment
     write_json(path, record)  # whole or not at all: a killed series leaves no half-written result
     return True
 
 
-def table(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> Table:
-    """One row a variant: mIoU in percent with its spread, and the paired difference to the first variant."""
-    scores = {variant: _scores(folder, variant, seeds) for variant in variants}
-    baseline = scores[variants[0]]
-    shown = Table(title=f"{folder.name}: mIoU on val, last checkpoint, %")
-    for heading in ("loss", "seeds", "mean ± std", f"difference to {variants[0]}", "95 % interval"):
-        shown.add_column(heading, justify="left" if heading == "loss" else "right", overflow="fold")
-    for variant, values in scores.items():
-        shared = sorted(set(values) & set(baseline))
-        differences = [values[seed] - baseline[seed] for seed in shared] if variant != variants[0] else []
-        shown.add_row(variant, str(len(values)), spread(list(values.values())), *paired(differences))
-    return shown
-
-
-def _scores(folder: Path, variant: str, seeds: Sequence[int]) -> dict[int, float]:
-    paths = {seed: folder / folder_name(variant) / f"{seed}.json" for seed in seeds}
-    records: dict[int, dict[str, Any]] = {s: json.loads(p.read_text()) for s, p in paths.items() if p.exists()}
-    return {seed: 100 * float(record["metrics"]["miou"]) for seed, record in records.items()}
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation."""
-    if not values:
-        return "not run"
-    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
-
-
-def paired(differences: Sequence[float]) -> tuple[str, str]:
-    """Mean of paired differences, and its 95 % interval by Student's t."""
-    if len(differences) < 2:
-        return (f"{differences[0]:+.2f}" if differences else "–"), "–"
-    mean, error = float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
-    half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
-    return f"{mean:+.2f}", f"[{mean - half:+.2f}, {mean + half:+.2f}]"
+def comparison(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> Comparison:
+    """One row a variant, compared with the first; what was not run is noted."""
+    runs = []
+    for variant in variants:
+        for seed in seeds:
+            path = folder / folder_name(variant) / f"{seed}.json"
+            missing = variant_run(path, folder.name, variant, seed, None, "not run")
+            runs.append(read_result(path) if path.exists() else missing)
+    return compare(runs)[0]
 
 
 def _parse() -> argparse.Namespace:

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from contextrast.callbacks import RunFiles
+from contextrast.callbacks.costs import peak_memory
 
 
 def test_a_complete_run_leaves_both_files(module, data, trainer_for, tmp_path) -> None:
@@ -14,12 +16,23 @@ def test_a_complete_run_leaves_both_files(module, data, trainer_for, tmp_path) -
     assert metrics["split"] == "val"
     assert metrics["step"] == 6
     assert metrics["train_seconds"] > 0
+    assert metrics["step_seconds"] > 0
     assert metrics["miou"] == pytest.approx(trainer.callback_metrics["val/miou"].item(), rel=1e-6)
     assert metrics["best"]["step"] in (3, 6)
     assert metrics["best"]["miou"] >= metrics["miou"]
     assert metrics["iou"]["never seen"] is None
     assert sum(map(sum, metrics["confusion"])) == 8 * 23 * 30, "all pixels of eight images but the ignored row"
     assert "torch" in json.loads((tmp_path / "environment.json").read_text())["versions"]
+
+
+def test_a_run_says_what_it_cost(module, data, trainer_for, tmp_path) -> None:
+    module.auxiliary = torch.nn.Conv2d(4, 4, 1)  # exists in training only, as the loss does
+    trainer_for([RunFiles(tmp_path)], max_steps=12, val_check_interval=2).fit(module, data)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    deployed = (3 * 4 + 4) + 2 * 4 + (4 * 4 + 4)
+    assert metrics["parameters"] == {"deployed": deployed, "training_only": (4 * 8 + 8) + (4 * 4 + 4)}
+    assert 0 < metrics["step_seconds"] < metrics["train_seconds"]
+    assert 2**26 < metrics["peak_memory_bytes"] <= peak_memory(torch.device("cpu"))
 
 
 def test_a_failed_run_has_no_metrics(module, data, trainer_for, tmp_path) -> None:

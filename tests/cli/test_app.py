@@ -37,6 +37,7 @@ def run(tmp_path, monkeypatch, capsys):
         (["data.crop=[0,5]"], ["data.crop"]),
         (["data.batch_size=4000"], ["data.batch_size=4000"]),
         (["trainer.max_stps=3"], ["max_stps", "max_steps"]),
+        (["experiment=null"], ["~GROUP"]),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else None,
 )  # fmt: skip

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
+import torch
 from typing_extensions import override
 
+from contextrast.callbacks.costs import StepClock, forget_peak_memory, peak_memory
+from contextrast.callbacks.summary import count_parameters
 from contextrast.reporting.run_files import environment, write_json
 from contextrast.reporting.tables import scores_to_dict
 
@@ -18,8 +21,9 @@ class RunFiles(pl.Callback):
     """Writes ``environment.json`` before a run and ``metrics.json`` after it.
 
     ``metrics.json`` holds the scores of the last step with per-class values and confusion matrix, the best mIoU of all
-    validations, and the seconds of training. It appears when the last step has been validated, in the run or by
-    ``trainer.validate`` after it, and not when the run stops with an error.
+    validations, and what the run cost: the parameters of the deployed network and of what exists in training only, the
+    seconds of training, the median seconds of a step, and the peak of memory in bytes. It appears when the last step
+    has been validated, in the run or by ``trainer.validate`` after it, and not when the run stops with an error.
 
     Args:
         directory: The run folder.
@@ -28,7 +32,8 @@ class RunFiles(pl.Callback):
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._began = time.monotonic()
-        self._seconds: float | None = None
+        self._clock = StepClock(torch.device("cpu"))
+        self._costs: dict[str, Any] = {}
         self._last: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
 
@@ -40,13 +45,35 @@ class RunFiles(pl.Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clocks."""
+        forget_peak_memory(pl_module.device)
+        self._clock = StepClock(pl_module.device)
         self._began = time.monotonic()
 
     @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Time the batch."""
+        self._clock.start()
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The batch is done, what other callbacks make of it included."""
+        self._clock.stop()
+
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the clock."""
-        self._seconds = round(time.monotonic() - self._began, 2)
+        """Stop the clocks."""
+        deployed = count_parameters(pl_module.get_submodule("network"))
+        self._costs = {
+            "train_seconds": round(time.monotonic() - self._began, 2),
+            "step_seconds": self._clock.median(trainer.accumulate_grad_batches),
+            "peak_memory_bytes": peak_memory(pl_module.device),
+            "parameters": {"deployed": deployed, "training_only": count_parameters(pl_module) - deployed},
+        }
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -73,5 +100,5 @@ class RunFiles(pl.Callback):
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self._last is not None:
-            content = {"split": "val", "train_seconds": self._seconds, "best": self._best, **self._last}
+            content = {"split": "val", **self._costs, "best": self._best, **self._last}
             write_json(self.directory / "metrics.json", content)

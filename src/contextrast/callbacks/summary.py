@@ -12,12 +12,12 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def parameter_table(network: nn.Module, loss: nn.Module) -> Table:
+def parameter_table(network: nn.Module, *training_only: nn.Module) -> Table:
     """Parameters of the deployed network by part, and of what exists in training only.
 
     Args:
         network: What is evaluated and deployed.
-        loss: What goes with it in training; its children with parameters are listed.
+        training_only: What goes with it in training; children with parameters are listed.
 
     Returns:
         A table for ``rich.print``.
@@ -29,20 +29,23 @@ def parameter_table(network: nn.Module, loss: nn.Module) -> Table:
     table.add_column("parameters", justify="right")
     _add_parts(table, inner)
     _add_total(table, "deployed", count_parameters(network))
-    _add_parts(table, loss)
-    _add_total(table, "training only", count_parameters(loss))
-    table.add_row("in training", "", f"{count_parameters(nn.ModuleList([network, loss])):,}", style="bold")
+    for part in training_only:
+        _add_parts(table, part)
+    _add_total(table, "training only", count_parameters(nn.ModuleList(training_only)))
+    table.add_row("in training", "", f"{count_parameters(nn.ModuleList([network, *training_only])):,}", style="bold")
     return table
 
 
 class ParameterSummary(pl.Callback):
-    """Prints `parameter_table` of ``network`` and ``loss`` before the first step."""
+    """Prints `parameter_table` of ``network``, ``loss`` and auxiliary head before the first step."""
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the table, in one process."""
         if trainer.is_global_zero:
-            get_console().print(parameter_table(pl_module.get_submodule("network"), pl_module.get_submodule("loss")))
+            parts = dict(pl_module.named_children())
+            training_only = [parts[name] for name in ("loss", "auxiliary") if name in parts]
+            get_console().print(parameter_table(parts["network"], *training_only))
 
 
 def _add_parts(table: Table, module: nn.Module) -> None:

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from contextrast.cli.sweeps import FailedJobs
 from contextrast.config import config_directory
 from contextrast.errors import ConfigError, ContextrastError
 
@@ -24,7 +25,10 @@ MENDABLE = (ContextrastError, HydraException, OmegaConfBaseException, OSError)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
-    """Make a console script of a task: composes ``config_name``, runs the task, exits with 1 on a mendable error."""
+    """Make a console script of a task: composes ``config_name``, runs the task, exits with 1 on a mendable error.
+
+    So it does after a sweep in which jobs failed, once it has named them.
+    """
 
     def decorate(task: Callable[[DictConfig], object]) -> Callable[[], None]:
         app = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(task)
@@ -37,8 +41,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
             os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits before the error gets here
             try:
                 app()
-            except MENDABLE as error:
-                print(f"{type(error).__name__}: {error}{near_keys(str(error), config_name)}", file=sys.stderr)
+            except Exception as error:
+                failed_jobs = FailedJobs.summary()
+                left_out = "Config group override must be" in str(error)  # Hydra's ValueError for GROUP=null
+                if failed_jobs is None and not isinstance(error, MENDABLE) and not left_out:
+                    raise
+                hint = "\nTo leave a group out write ~GROUP." if left_out else near_keys(str(error), config_name)
+                message = f"{type(error).__name__}: {error}{hint}"
+                print(failed_jobs or message, file=sys.stderr)
                 sys.exit(1)
             finally:
                 del os.environ["HYDRA_FULL_ERROR"]

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.cli.app import command, refuse_finished
+from contextrast.cli.sweeps import finished_before, in_sweep
 from contextrast.config import instantiate, plain
 from contextrast.module import SegmentationModule
 from contextrast.reporting.loggers import finish_loggers
@@ -15,7 +17,7 @@ from contextrast.reporting.tables import per_class_table
 
 
 def train(config: DictConfig) -> float:
-    """Train as configured.
+    """Train as configured; a job of a sweep that is finished already is not trained again.
 
     Returns:
         mIoU of the last step on the validation split, in 0..1; sweepers maximise it.
@@ -24,12 +26,21 @@ def train(config: DictConfig) -> float:
         ContextrastError: If configuration, data or weights cannot work; before the first step wherever possible.
     """
     run_dir = Path(config.paths.run_dir)
-    refuse_finished(run_dir)
+    if in_sweep():
+        recorded = finished_before(plain(config), run_dir)
+        if recorded is not None:
+            return recorded
+        (run_dir / "metrics.csv").unlink(
+            missing_ok=True
+        )  # rows of an attempt that failed; the logger would continue them
+    else:
+        refuse_finished(run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
     module = build_module(config, datamodule)
     OmegaConf.save(OmegaConf.create(plain(config)), run_dir / "config.yaml")
+    OmegaConf.save(HydraConfig.get().overrides.task, run_dir / "overrides.yaml")
     loggers = [instantiate(logger) for logger in config.logger.values()]
     failed = True
     try:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.table import Table
 
-from contextrast.metrics import Report, Scores
+if TYPE_CHECKING:  # importing them takes seconds, which a report without networks can do without
+    from contextrast.metrics import Report, Scores
 
 ABSENT = "–"
 """What stands in a table for a class that occurs neither in the labels nor in the predictions."""
@@ -25,11 +26,13 @@ def percent(value: float) -> str:
     return ABSENT if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def per_class_table(scores: Scores, classes: Sequence[str], title: str = "", reports: Iterable[Report] = ()) -> Table:
+def per_class_table(
+    scores: "Scores", classes: Sequence[str], title: str = "", reports: "Iterable[Report]" = ()
+) -> Table:
     """Per-class IoU and accuracy for the terminal, in percent, with the means below.
 
     Args:
-        scores: Scores of a split.
+        scores: "Scores" of a split.
         classes: Class names in the order of their train ids.
         title: Heading of the table.
         reports: What further measures found; their values of classes become columns.
@@ -62,7 +65,7 @@ def per_class_table(scores: Scores, classes: Sequence[str], title: str = "", rep
     return table
 
 
-def group_table(report: Report, title: str = "") -> Table:
+def group_table(report: "Report", title: str = "") -> Table:
     """What a measure found that is not by class, for the terminal.
 
     Args:
@@ -81,11 +84,11 @@ def group_table(report: Report, title: str = "") -> Table:
     return table
 
 
-def scores_to_dict(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+def scores_to_dict(scores: "Scores", classes: Sequence[str]) -> dict[str, Any]:
     """Scores as plain containers, ready for ``json.dump``.
 
     Args:
-        scores: Scores of a split.
+        scores: "Scores" of a split.
         classes: Class names in the order of their train ids.
 
     Returns:
@@ -106,7 +109,7 @@ def scores_to_dict(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def report_to_dict(report: Report, classes: Sequence[str]) -> dict[str, Any]:
+def report_to_dict(report: "Report", classes: Sequence[str]) -> dict[str, Any]:
     """What a measure found as plain containers, ready for ``json.dump``.
 
     Args:
@@ -140,6 +143,6 @@ def _cell(value: float, fractions: bool) -> str:
     return f"{value:.4f}"
 
 
-def _check_names(scores: Scores, classes: Sequence[str]) -> None:
+def _check_names(scores: "Scores", classes: Sequence[str]) -> None:
     if len(classes) != len(scores.iou):
         raise ValueError(f"{len(classes)} class names for scores of {len(scores.iou)} classes")

@@ -1,0 +1,93 @@
+"""What a step costs: its time and the memory that training needs."""
+
+import contextlib
+import resource
+import statistics
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import torch
+
+_WARM_UP = 5
+"""Steps that are not timed: the first ones allocate memory, choose kernels and fill caches."""
+
+
+class StepClock:
+    """Times batches of training without making the host wait for the device.
+
+    On a GPU the time between two events of its own clock, read when it has passed them; elsewhere the host's time.
+    Either way it is the time from the first operation on a batch to the last, without the wait for data and without
+    validation.
+
+    Args:
+        device: Where the network trains.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._events = device.type == "cuda"
+        self._began: torch.cuda.Event | float = 0.0
+        self._pending: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
+        self._seconds: list[float] = []
+
+    def start(self) -> None:
+        """A batch begins."""
+        self._began = _event() if self._events else time.perf_counter()
+
+    def stop(self) -> None:
+        """The batch has been given to the device."""
+        if isinstance(self._began, float):
+            self._seconds.append(time.perf_counter() - self._began)
+            return
+        self._pending.append((self._began, _event()))
+        while self._pending and self._pending[0][1].query():  # type: ignore[no-untyped-call]  # torch's stub
+            self._read()
+
+    def median(self, batches: int = 1) -> float | None:
+        """Median time of a step; waits for the device, once.
+
+        Args:
+            batches: Batches that make a step.
+
+        Returns:
+            Seconds; None if there was no step after the warm-up.
+        """
+        if self._pending:
+            self._pending[-1][1].synchronize()
+        while self._pending:
+            self._read()
+        firsts = range(0, len(self._seconds) - batches + 1, batches)
+        steps = [sum(self._seconds[first : first + batches]) for first in firsts][_WARM_UP:]
+        return statistics.median(steps) if steps else None
+
+    def _read(self) -> None:
+        began, ended = self._pending.popleft()
+        self._seconds.append(began.elapsed_time(ended) / 1000)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Start to look for the highest use of memory anew, where the system can do that; see `peak_memory`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # Linux only; elsewhere an earlier job of a sweep may have been larger
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> int:
+    """The highest use of memory since `forget_peak_memory`, in bytes.
+
+    On a GPU what tensors took of its memory, elsewhere what this process took of the machine's, without the processes
+    that read data.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's stub
+    event.record()
+    return event

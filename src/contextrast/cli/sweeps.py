@@ -1,0 +1,144 @@
+"""Sweeps that can be started again: folders by name, jobs that are finished already, and jobs that failed."""
+
+import hashlib
+import logging
+import re
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from typing_extensions import override
+
+from contextrast.errors import ConfigError, ContextrastError
+from contextrast.reporting.runs import ERROR_FILE, by_key, differing_keys, flat_settings, headline, load
+
+log = logging.getLogger(__name__)
+
+_LONGEST = 200  # bytes of a folder's name; file systems allow 255, and logs add to the path
+_SHOWN = 5  # settings that an error names
+
+
+def in_sweep() -> bool:
+    """Whether the task runs as a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:
+    """What an earlier start of the same sweep reached in this job's folder.
+
+    Args:
+        config: The job's settings as plain containers.
+        run_dir: Its folder.
+
+    Returns:
+        The recorded mIoU, in 0..1, or NaN where there is none; None if the job has to run.
+
+    Raises:
+        ConfigError: If the folder holds the results of other settings, or does not say of which.
+    """
+    metrics = load(run_dir / "metrics.json")
+    if metrics is None:
+        return None
+    recorded, asked = flat_settings(load(run_dir / "config.yaml") or {}), flat_settings(config)
+    if keys := differing_keys([recorded, asked]):
+        shown = [f"{key}: {recorded.get(key, '-')} there, {asked.get(key, '-')} here" for key in keys[:_SHOWN]]
+        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+        raise ConfigError(
+            f"{run_dir} holds a finished run of other settings ({'; '.join(shown)}{more}). Its results were not used: "
+            "give this sweep a folder of its own, hydra.sweep.dir=PATH, or remove that one."
+        )
+    miou = metrics["miou"]
+    log.info("Skipped, finished before: mIoU %s", "unknown" if miou is None else f"{100 * miou:.2f}")
+    return float("nan") if miou is None else float(miou)
+
+
+class FailedJobs(Callback):
+    """Hydra callback that tells why a job of a sweep failed, when it happens and in ``error.txt`` of its folder.
+
+    Hydra's launchers run the other jobs nevertheless, and its sweeper raises the first failure after the last of them.
+    Jobs may run in other processes and on other machines: their folders are what they share with the one that started
+    the sweep, and `summary` reads them there.
+    """
+
+    _sweep: ClassVar[tuple[Path, float] | None] = None  # folder and start of the sweep this process started
+
+    @override
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note where and when."""
+        FailedJobs._sweep = Path(config.hydra.sweep.dir).absolute(), time.time()
+
+    @override
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget how an earlier attempt failed."""
+        (Path(config.hydra.runtime.output_dir) / ERROR_FILE).unlink(missing_ok=True)
+
+    @override
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Log and keep the error of a job that failed; a single run's is printed by its command."""
+        if config.hydra.mode != RunMode.MULTIRUN or job_return.status != JobStatus.FAILED:
+            return
+        error: Exception = job_return._return_value  # the property would raise it
+        folder = Path(config.hydra.runtime.output_dir)
+        text = f"{type(error).__name__}: {error}\n"
+        if not isinstance(error, ContextrastError):
+            text += "\n" + "".join(traceback.format_exception(error))
+        log.error("The job failed, the others go on. %s", text.rstrip())
+        (folder / ERROR_FILE).write_text(text, encoding="utf-8")
+        # The sweeper keeps the error to the end, and with its frames the failed job's network and batch.
+        traceback.clear_frames(error.__traceback__)
+
+    @classmethod
+    def summary(cls) -> str | None:
+        """The jobs that failed since this process started a sweep, or None if there are none."""
+        if cls._sweep is None:
+            return None
+        (folder, began), cls._sweep = cls._sweep, None
+        failed = sorted(path for path in folder.glob(f"*/{ERROR_FILE}") if path.stat().st_mtime >= began - 1)
+        if not failed:
+            return None
+        names = _jobs(folder)
+        lines = [f"  {names.get(path.parent, path.parent.name)}: {headline(path)}" for path in failed]
+        return "\n".join(
+            [f"{len(failed)} job(s) of {folder} failed:", *lines, "The same command runs these again, and no others."]
+        )
+
+
+def _jobs(folder: Path) -> dict[Path, str]:
+    """Jobs of a sweep by folder, called by the overrides they differ in."""
+    asked = {path.parents[1]: by_key(load(path)) for path in sorted(folder.glob("*/.hydra/overrides.yaml"))}
+    varied = differing_keys(list(asked.values()))
+    return {job: " ".join(texts[key] for key in varied if key in texts) or job.name for job, texts in asked.items()}
+
+
+def folder_name(overrides: str) -> str:
+    """A job's folder, named by its overrides: short enough for a file name, and different for different overrides.
+
+    Args:
+        overrides: Hydra's ``override_dirname``, for example ``loss/negatives=all,data.root=/data/camvid,seed=0``.
+
+    Returns:
+        For example ``loss.negatives=all,data.root=camvid,seed=0-91f0c2a7``. Paths are cut to their last part, and what
+        is too long at its end; a hash of the whole then keeps names apart.
+    """
+    name = re.sub(r"(?<==)[^,=]*/(?=[^,/])", "", overrides)
+    shortened = name.encode()[:_LONGEST].decode(errors="ignore")
+    whole = shortened == overrides
+    name = shortened.replace("/", ".") or "defaults"
+    return name if whole else f"{name}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
+
+
+def sweep_name(ablation: str | None, overrides: str) -> str:
+    """A sweep's folder: the name of its ablation, or the overrides that make the sweep."""
+    return ablation or folder_name(overrides)
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+# Cached, so that jobs get the name of their sweep and not of their own overrides: Hydra hands its cache on to them.
+OmegaConf.register_new_resolver("sweep_name", sweep_name, use_cache=True, replace=True)

@@ -1,0 +1,220 @@
+"""Records of training runs, read back from the folders that hold them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from contextrast.errors import ConfigError
+
+ERROR_FILE: Final = "error.txt"
+"""File of a run folder that says, in its first line, why a job of a sweep failed."""
+
+_PLACES: Final = ("paths.", "logger.", "data.root")  # where things lie and what is recorded do not change a result
+_NO_SETTING: Final = re.compile(r"seed|ablation|logger\b.*|paths\b.*")  # overrides that do not tell settings apart
+_MISSING: Final = object()
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is there
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: what was asked for, and what it reached.
+
+    Attributes:
+        path: Its folder, or its file of results.
+        data: What it was measured on, by dotted key; runs that differ in it cannot be compared.
+        overrides: What was asked for on the command line, by key and as typed, without the seed.
+        seed: Its seed.
+        settings: All its settings by dotted key, without seeds; None where it failed before they were known.
+        metrics: Content of ``metrics.json``; None if it did not finish.
+        state: ``finished``, or why it is not.
+        order: Its place among the jobs of its sweep.
+    """
+
+    path: Path
+    data: Mapping[str, Any]
+    overrides: Mapping[str, str]
+    seed: int
+    settings: Mapping[str, Any] | None
+    metrics: Mapping[str, Any] | None
+    state: str = "finished"
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Records:
+    """What folders hold.
+
+    Attributes:
+        runs: Training runs, finished or not, each once.
+        left_out: What looked like a run and is none, or cannot be read, and why.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    left_out: dict[Path, str] = field(default_factory=dict)
+
+
+def read_runs(folders: Sequence[str | Path]) -> Records:
+    """All training runs in some folders, at any depth.
+
+    Args:
+        folders: Folders of sweeps, run folders, or folders with files ``<recipe>/<variant>/<seed>.json``.
+
+    Raises:
+        ConfigError: If a folder is none, or there is no run in it.
+    """
+    records = Records()
+    seen: set[Path] = set()
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder. Name folders of sweeps, of runs, or of results.")
+        found = list(_find(folder))
+        if not found:
+            raise ConfigError(
+                f"{folder} holds no runs: neither run folders, which have a config.yaml, nor results "
+                "<recipe>/<variant>/<seed>.json."
+            )
+        runs: list[Run] = []
+        for path in found:
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            try:
+                runs.append(_read_folder(path) if path.is_dir() else read_result(path))
+            except ConfigError as error:
+                records.left_out[path] = str(error)
+        records.runs.extend(sorted(runs, key=lambda run: run.order))
+    return records
+
+
+def read_result(path: Path) -> Run:
+    """The run behind a file ``<recipe>/<variant>/<seed>.json``, as ``scripts/compare_losses.py`` writes it.
+
+    Raises:
+        ConfigError: If it cannot be read or is no such file.
+    """
+    content = load(path)
+    if not isinstance(content, dict) or not {"recipe", "variant", "seed"} <= set(content):
+        raise ConfigError(f"{path} is no result of a run: recipe, variant or seed is missing")
+    if not isinstance(content.get("metrics"), dict):
+        raise ConfigError(f"{path} is no result of a run: it has no metrics")
+    run = variant_run(path, content["recipe"], content["variant"], content["seed"], content["metrics"])
+    # what was overridden for all variants alike, and how long the run was, are a part of the recipe
+    return replace(run, settings={"overrides": content.get("overrides", []), "step": content["metrics"].get("step")})
+
+
+def variant_run(
+    path: Path, recipe: str, variant: str, seed: int, metrics: Mapping[str, Any] | None, state: str = "finished"
+) -> Run:
+    """The run of a variant, which is a loss and overrides: ``contextrast loss.alpha=0.2``."""
+    loss, *overrides = variant.split()
+    return Run(path, {"recipe": recipe}, _overrides([f"loss={loss}", *overrides]), seed, None, metrics, state)
+
+
+def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key, without what says only where things lie: paths, loggers, the dataset's root.
+
+    Args:
+        config: A run's composed configuration as plain containers; its run folder counts as equal to any other.
+    """
+    run_dir = config.get("paths", {}).get("run_dir")
+    flat = dict(_flatten(config, ""))
+    return {
+        key: value.replace(run_dir, "RUN") if isinstance(value, str) and run_dir else value
+        for key, value in flat.items()
+        if not key.startswith(_PLACES)
+    }
+
+
+def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys whose values are not the same in all settings, in the order in which they first occur."""
+    keys = dict.fromkeys(key for item in settings for key in item)
+    return [key for key in keys if any(item.get(key, _MISSING) != settings[0].get(key, _MISSING) for item in settings)]
+
+
+def by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """Hydra's overrides as typed, by what they override."""
+    return {text.lstrip("+~").partition("=")[0]: text for text in overrides}
+
+
+def headline(path: Path) -> str:
+    """The first line of an error file."""
+    return path.read_text(encoding="utf-8").partition("\n")[0]
+
+
+def load(path: Path) -> Any:
+    """Content of a JSON or YAML file; None if there is no such file.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _LOADER)  # noqa: S506  (a safe loader)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from error
+
+
+def _find(folder: Path) -> Iterator[Path]:
+    """Run folders and files of results below a folder; what lies inside a run folder belongs to the run."""
+    if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
+        yield folder
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            yield from _find(path)
+        elif path.suffix == ".json" and path.stem.isdecimal():
+            yield path
+
+
+def _read_folder(folder: Path) -> Run:
+    """The run in a run folder; one that failed early has only what Hydra wrote, which is not resolved."""
+    resolved = load(folder / "config.yaml")
+    config = resolved or load(folder / ".hydra" / "config.yaml")
+    if not isinstance(config, dict) or "loss" not in config or "dataset" not in (config.get("data") or {}):
+        raise ConfigError(f"{folder} is no run of contextrast-train: its configuration has no loss or no dataset")
+    if not isinstance(config.get("seed"), int):
+        raise ConfigError(f"{folder} does not say which seed it had: seed={config.get('seed')}")
+    hydra = load(folder / ".hydra" / "hydra.yaml") or {}
+    number = hydra.get("hydra", {}).get("job", {}).get("num")
+    # Hydra rewrites its own files when somebody starts into the folder of a finished run, also if that is refused.
+    overrides = load(folder / "overrides.yaml") or load(folder / ".hydra" / "overrides.yaml") or []
+    metrics = load(folder / "metrics.json")
+    return Run(
+        path=folder,
+        data=dict(_flatten(config["data"]["dataset"], "data.dataset.")),
+        overrides=_overrides(overrides),
+        seed=config["seed"],
+        settings=_without_seeds(flat_settings(resolved)) if resolved else None,
+        metrics=metrics,
+        state="finished" if metrics is not None else _why_unfinished(folder),
+        order=number if isinstance(number, int) else 0,
+    )
+
+
+def _why_unfinished(folder: Path) -> str:
+    error = folder / ERROR_FILE
+    return f"failed: {headline(error)}" if error.is_file() else "not finished"
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, str]:
+    """Overrides by key; what does not tell settings apart is left out."""
+    return {key: text for key, text in by_key(texts).items() if not _NO_SETTING.fullmatch(key)}
+
+
+def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key.rpartition(".")[2] != "seed"}
+
+
+def _flatten(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
