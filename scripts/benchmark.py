@@ -1,6 +1,7 @@
 """Time and memory of the method, with the numbers that the README quotes.
 
     python scripts/benchmark.py loss        # one call of each loss, forward and backward, on four stages
+    python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
     python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples a second; overrides as to train
@@ -11,26 +12,35 @@ Inputs are seeded; times are medians over repetitions in one process, with their
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from contextrast.benchmarks import depthwise, distance, loader, losses
+from contextrast.benchmarks import depthwise, distance, flatness, loader, losses
 from contextrast.errors import ContextrastError
+
+METHODS = ["contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_memory", "multiscale"]
 
 
 def main() -> None:
     """Run the benchmark that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("loss", losses), ("distance", distance), ("depthwise", depthwise), ("loader", loader)):
+    benchmarks: dict[str, Callable[..., dict[str, float]]] = {
+        "loss": losses, "memory": flatness, "distance": distance, "depthwise": depthwise, "loader": loader
+    }  # fmt: skip
+    for name, run in benchmarks.items():
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
-        command.add_argument("--repetitions", type=int, default=7)
         command.add_argument("--json", type=Path, help="also write the numbers to this file")
         command.set_defaults(run=run)
-    loss = commands.choices["loss"]
-    loss.add_argument("--methods", nargs="+", default=["contextrast", "contextrast_pp"], help="files of conf/loss")
-    loss.add_argument("--num-classes", type=int, nargs="+", default=[19, 171])
+        if name == "memory":
+            command.add_argument("--steps", type=int, default=5000)
+        else:
+            command.add_argument("--repetitions", type=int, default=7)
+        if name in ("loss", "memory"):
+            command.add_argument("--methods", nargs="+", default=METHODS, help="files of conf/loss")
+    commands.choices["loss"].add_argument("--num-classes", type=int, nargs="+", default=[19])
     commands.choices["loader"].add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
     options = vars(parser.parse_args())
     run, path, _ = (options.pop(key) for key in ("run", "json", "command"))

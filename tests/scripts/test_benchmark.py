@@ -24,3 +24,17 @@ def test_what_is_wrong_with_the_data_is_said_without_a_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "loader", "data=camvid", "data.root=/nowhere"])
     with pytest.raises(SystemExit, match="/nowhere does not exist"):
         benchmark.main()
+
+
+def test_memory_of_many_steps(capsys, monkeypatch, tmp_path):
+    numbers = tmp_path / "numbers.json"
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["benchmark.py", "memory", "--steps=12", "--methods", "contextrast", "contextrast_pp", f"--json={numbers}"],
+    )
+    benchmark.main()
+    measured = json.loads(numbers.read_text())
+    printed = capsys.readouterr().out
+    for method in ("contextrast", "contextrast_pp"):
+        assert f"{measured[f'{method} settled']:.1f} │ {measured[f'{method} end']:>13.1f}" in printed

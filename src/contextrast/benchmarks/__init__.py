@@ -5,7 +5,8 @@ Inputs are seeded; times are medians over repetitions in one process, with their
 
 from contextrast.benchmarks.depthwise import depthwise
 from contextrast.benchmarks.distance import distance
+from contextrast.benchmarks.flatness import flatness
 from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
 
-__all__ = ["depthwise", "distance", "loader", "losses"]
+__all__ = ["depthwise", "distance", "flatness", "loader", "losses"]

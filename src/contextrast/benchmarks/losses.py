@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from hydra import compose, initialize_config_dir
+from torch import Tensor
 
 from contextrast.benchmarks.inputs import label_maps, stage_embeddings
 from contextrast.benchmarks.measuring import CONSOLE, added_memory, alternating, spread, table
@@ -38,19 +39,31 @@ def losses(repetitions: int, methods: Sequence[str], num_classes: Sequence[int])
 
 
 def loss_call(method: str, num_classes: int) -> Callable[[], None]:
-    """A step of the loss ``loss=METHOD`` on unit-length embeddings, whose gradients are freed afterwards."""
-    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        settings = compose("train", [f"loss={method}"])
-        loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
+    """A step of the loss ``loss=METHOD`` on unit-length embeddings."""
+    loss = build_loss(method, num_classes)
     target, prediction = label_maps(4, 512, 1024, num_classes)
-    embeddings = stage_embeddings(4, 128, 256)[: 1 if method in ONE_MAP else None]
+    embeddings = maps_of(method, stage_embeddings(4, 128, 256))
+    return lambda: step(loss, embeddings, target, prediction)
 
-    def call() -> None:
-        terms, _ = loss.contrast.forward_with_diagnostics(embeddings, target, prediction)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        loss.contrast.update()
-        loss.zero_grad()
-        for embedding in embeddings:
-            embedding.grad = None
 
-    return call
+def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:
+    """The loss ``loss=METHOD`` for stages as wide as HRNet-W48's."""
+    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
+        settings = compose("train", [f"loss={method}", f"loss.embedding_dim={embedding_dim}"])
+        loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
+    return loss
+
+
+def maps_of(method: str, embeddings: list[Tensor]) -> list[Tensor]:
+    """Those of the stages' embeddings that a loss looks at."""
+    return embeddings[:1] if method in ONE_MAP else embeddings
+
+
+def step(loss: ContrastiveLoss, embeddings: list[Tensor], target: Tensor, prediction: Tensor) -> None:
+    """Forward, backward and update of the contrastive terms; gradients are freed."""
+    terms, _ = loss.contrast.forward_with_diagnostics(embeddings, target, prediction)
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    loss.contrast.update()
+    loss.zero_grad()
+    for embedding in embeddings:
+        embedding.grad = None

@@ -33,24 +33,25 @@ def alternating(calls: Mapping[str, Callable[[], object]], repetitions: int) -> 
 
 def added_memory(call: Callable[[], object]) -> float:
     """Megabytes by which one call raises the process's resident memory at its peak, sampled every millisecond."""
-    page = os.sysconf("SC_PAGE_SIZE")
     peak, done = 0, threading.Event()
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * page
 
     def watch() -> None:
         nonlocal peak
         while not done.wait(0.001):
-            peak = max(peak, resident())
+            peak = max(peak, resident_bytes())
 
-    before = resident()
+    before = resident_bytes()
     watcher = threading.Thread(target=watch)
     watcher.start()
     call()
     done.set()
     watcher.join()
     return max(0.0, (peak - before) / 2**20)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; Linux only."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def table(title: str, *headings: str) -> Table:
