@@ -8,8 +8,10 @@ from torch.autograd.function import once_differentiable
 
 from contextrast.contrast.peers.groups import Samples
 
-_BLOCK_PAIRS = {"cpu": 1 << 21}  # pairs at a time, whose few matrices of 8 MB a cache holds
-_BLOCK_PAIRS_DEVICE = 1 << 24  # elsewhere: few launches, matrices of 64 MB
+_BLOCK_ROWS = 128  # anchors at a time at least, so that keys are read few times; more of them if there are few keys
+_BLOCK_PAIRS = {"cpu": 1 << 22}  # their similarities are 16 MB
+_BLOCK_PAIRS_DEVICE = 1 << 24  # elsewhere: few launches
+_CACHE_PAIRS = {"cpu": 1 << 18}  # pairs at a time in what works element by element, whose few matrices a cache holds
 _MASKED = 1e6  # what takes a pair out of a softmax: finite, so that nothing becomes NaN, and more than any logit
 
 
@@ -79,19 +81,20 @@ class _PairContrast(torch.autograd.Function):
             torch.zeros_like(rows) if wanted else None
             for rows, wanted in zip((anchors, keys), ctx.needs_input_grad[:2], strict=True)
         ]
-        number = max(1, _BLOCK_PAIRS.get(anchors.device.type, _BLOCK_PAIRS_DEVICE) // max(1, keys.shape[0]))
-        for start in range(0, anchors.shape[0], number):
-            rows = slice(start, start + number)
-            scaled = anchors[rows] / temperature
-            same = anchors.new_empty(scaled.shape[0], keys.shape[0])
-            torch.eq(classes[rows, None], key_classes, out=same)
-            itself = same.diagonal(start) if among_themselves else None
-            part, gradient = _block(scaled @ keys.T, same, itself, weights[rows], has_negatives[rows], penalty)
-            loss += part
+        block_pairs = _BLOCK_PAIRS.get(anchors.device.type, _BLOCK_PAIRS_DEVICE)
+        for block in _slices(0, anchors.shape[0], max(_BLOCK_ROWS, block_pairs // keys.shape[0])):
+            scaled = anchors[block] / temperature
+            matrix = scaled @ keys.T  # similarities, and then their gradient in place
+            cache_pairs = _CACHE_PAIRS.get(anchors.device.type, matrix.numel())
+            for part in _slices(block.start, block.stop, max(1, cache_pairs // keys.shape[0])):
+                rows = matrix[part.start - block.start : part.stop - block.start]
+                same = torch.eq(classes[part, None], key_classes, out=torch.empty_like(rows))
+                itself = same.diagonal(part.start) if among_themselves else None
+                loss += _contrast_(rows, same, itself, weights[part], has_negatives[part], penalty)
             if gradients[0] is not None:
-                torch.mm(gradient, keys, out=gradients[0][rows]).div_(temperature)
+                torch.mm(matrix, keys, out=gradients[0][block]).div_(temperature)
             if gradients[1] is not None:
-                gradients[1].addmm_(gradient.T, scaled)
+                gradients[1].addmm_(matrix.T, scaled)
         ctx.save_for_backward(*gradients)
         return loss
 
@@ -102,28 +105,35 @@ class _PairContrast(torch.autograd.Function):
         return to_anchors, to_keys, None, None, None, None, None, None, None
 
 
-def _block(
-    similarity: Tensor, same: Tensor, itself: Tensor | None, weights: Tensor, has_negatives: Tensor, penalty: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weighted loss of some anchors, and its gradient with respect to their similarities; works in place.
+def _slices(first: int, stop: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, stop)) for start in range(first, stop, size)]
+
+
+def _contrast_(
+    matrix: Tensor, same: Tensor, itself: Tensor | None, weights: Tensor, has_negatives: Tensor, penalty: Tensor
+) -> Tensor:
+    """Weighted loss of some anchors; their similarities are replaced by its gradient.
 
     Args:
-        similarity: s = z·z/τ, ``[R, K]``.
+        matrix: s = z·z/τ, ``[R, K]``, then dL/ds.
         same: 1 where a key has the anchor's class, else 0, ``[R, K]``.
         itself: View of ``same`` where an anchor meets itself, if it does.
         weights: Weight of each of an anchor's positive pairs, ``[R]``.
         has_negatives: Boolean ``[R]``.
         penalty: What keeps an empty slot out of the negatives, ``[K]``.
     """
-    logits = torch.sub(similarity, same, alpha=_MASKED).sub_(penalty)
+    logits = torch.sub(matrix, same, alpha=_MASKED).sub_(penalty)
     negatives = logits.softmax(1)
     log_partition = logits.amax(1) - negatives.amax(1).log()  # cheaper than logsumexp where the softmax is there
     log_partition = torch.where(has_negatives, log_partition, -_MASKED)
     if itself is not None:
         itself.zero_()
-    margin = similarity.neg_().add_(log_partition.unsqueeze(1))
-    positives = margin.sigmoid().mul_(same)
-    gradient = negatives.mul_((positives.sum(1) * weights).unsqueeze(1)).sub_(positives.mul_(weights.unsqueeze(1)))
-    # softplus(x) = relu(x) − log sigmoid(|x|), several times as fast as torch's own on a CPU
-    losses = margin.relu().sub_(margin.abs_().sigmoid_().log_()).mul_(same)
-    return (losses.sum(1) * weights).sum(), gradient
+    margin = torch.sub(log_partition.unsqueeze(1), matrix, out=logits)
+    shares = margin.sigmoid()
+    # softplus(x) = relu(x) − log max(σ(x), 1 − σ(x)), several times as fast as torch's own on a CPU
+    logs = torch.maximum(shares, 1 - shares, out=matrix).log_()
+    loss = (margin.relu_().sub_(logs).mul_(same).sum(1) * weights).sum()
+    shares.mul_(same)
+    scale = (shares.sum(1) * weights).unsqueeze(1)
+    torch.mul(negatives, scale, out=matrix).sub_(shares.mul_(weights.unsqueeze(1)))
+    return loss
