@@ -1,4 +1,4 @@
-"""Reading a run's checkpoint back: its settings, its classes and its deployed network."""
+"""Reading a run's checkpoint back: its settings, its classes, its deployed network and its embedding heads."""
 
 import pickle
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contextrast.config import instantiate
 from contextrast.data.labels import LabelTable
@@ -15,6 +15,7 @@ from contextrast.errors import CheckpointError
 from contextrast.models import Segmenter
 
 _NETWORK = "network."
+_HEADS = "loss.heads."
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Checkpoint:
         config: What the run was composed of, as plain containers.
         labels: The classes it was trained on.
         weights: State dict of the `Segmenter`; heads and method stay behind.
+        head_weights: State dict of the loss's embedding heads, for analysis; empty where the loss has none.
         step: Optimiser steps taken.
     """
 
@@ -33,6 +35,7 @@ class Checkpoint:
     config: dict[str, Any]
     labels: LabelTable
     weights: dict[str, Tensor]
+    head_weights: dict[str, Tensor]
     step: int
 
     def network(self, overrides: Mapping[str, Any] | None = None) -> Segmenter:
@@ -46,23 +49,44 @@ class Checkpoint:
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
         network: Segmenter = instantiate(settings, num_classes=self.labels.num_classes)
-        expected = network.state_dict()
-        wrong = [f"{key} is missing from the checkpoint" for key in expected if key not in self.weights]
-        wrong += [f"{key} is not in the network" for key in self.weights if key not in expected]
-        wrong += [
-            f"{key} is {list(self.weights[key].shape)} in the checkpoint, {list(value.shape)} in the network"
-            for key, value in expected.items()
-            if key in self.weights and self.weights[key].shape != value.shape
-        ]
+        wrong = _mismatches(network.state_dict(), self.weights, "network")
         if wrong:
-            shown = "\n  ".join(wrong[:10] + ([f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []))
             raise CheckpointError(
                 f"{self.path} does not fit {settings['architecture']} over {settings['encoder']} with "
-                f"{self.labels.num_classes} classes:\n  {shown}\nLeave the model's settings to the checkpoint, or "
+                f"{self.labels.num_classes} classes:\n  {wrong}\nLeave the model's settings to the checkpoint, or "
                 "choose one that was trained with them."
             )
         network.load_state_dict(self.weights)
         return network.to(memory_format=torch.channels_last).eval()
+
+    def heads(self, network: Segmenter) -> nn.Module | None:
+        """The loss's trained embedding heads, in evaluation mode; nothing else of the loss is loaded.
+
+        Args:
+            network: The network whose stages they map, see :meth:`network`.
+
+        Returns:
+            What maps features, one ``[B, C_i, H_i, W_i]`` for each of the network's stages, to a list of embeddings
+            ``[B, D, H, W]`` of unit length; None where the loss has no heads.
+
+        Raises:
+            CheckpointError: If the weights do not fit the heads that the checkpoint's settings describe.
+        """
+        if not self.head_weights:
+            return None
+        if "loss" not in self.config:
+            raise CheckpointError(f"{self.path} has weights of embedding heads, but no settings of their loss.")
+        channels = list(network.stage_channels)
+        loss: nn.Module = instantiate(self.config["loss"], num_classes=self.labels.num_classes, in_channels=channels)
+        heads = loss.get_submodule("heads") if hasattr(loss, "heads") else nn.Module()
+        wrong = _mismatches(heads.state_dict(), self.head_weights, "loss")
+        if wrong:
+            raise CheckpointError(
+                f"The embedding heads in {self.path} do not fit {self.config['loss']['_target_']} over stages of "
+                f"{', '.join(map(str, channels))} channels:\n  {wrong}\nLeave the model's settings to the checkpoint."
+            )
+        heads.load_state_dict(self.head_weights)
+        return heads.eval()
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -87,7 +111,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             "Weights of an encoder go to model.encoder_weights of contextrast-train instead."
         )
     config = dict(content["hyper_parameters"])
-    weights = {
-        key.removeprefix(_NETWORK): value for key, value in content["state_dict"].items() if key.startswith(_NETWORK)
-    }
-    return Checkpoint(path, config, LabelTable.from_dict(config["labels"]), weights, int(content["global_step"]))
+    weights, head_weights = (_below(prefix, content["state_dict"]) for prefix in (_NETWORK, _HEADS))
+    labels = LabelTable.from_dict(config["labels"])
+    return Checkpoint(path, config, labels, weights, head_weights, int(content["global_step"]))
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a state dict whose keys start with a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _mismatches(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], place: str) -> str:
+    """How a checkpoint's weights differ in keys and shapes from those that are expected, a line each; "" if nowhere."""
+    wrong = [f"{key} is missing from the checkpoint" for key in expected if key not in weights]
+    wrong += [f"{key} is not in the {place}" for key in weights if key not in expected]
+    wrong += [
+        f"{key} is {list(weights[key].shape)} in the checkpoint, {list(value.shape)} in the {place}"
+        for key, value in expected.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    return "\n  ".join(wrong[:10] + ([f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []))

@@ -12,7 +12,7 @@ from contextrast.cli import analyze
 from contextrast.data import Streets
 from tests.analysis.checkpoints import tiny_module, written
 
-SMALL = ("--points", "33", "--device", "cpu")
+SMALL = ("--points", "33", "--device", "cpu", "--output", "out")
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def checkpoints(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the command, into ``out`` unless told otherwise; returns its exit code and what it printed."""
+    """Runs the command, into ``out``; returns its exit code and what it printed."""
 
     def call(*arguments):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["contextrast-analyze", *map(str, arguments), "--output", "out", *SMALL])
+        monkeypatch.setattr("sys.argv", ["contextrast-analyze", *SMALL, *map(str, arguments)])
         try:
             analyze.main()
             code = 0
@@ -107,6 +107,7 @@ def test_grad_cam_of_a_class_is_drawn_in_images_that_hold_it(run, checkpoints, t
         (["--figures", "tnse"], 2, ["tnse", "tsne"]),
         (["--split", "vall"], 1, ["--split vall", "val"]),
         (["--images", "0"], 1, ["--images 0"]),
+        (["--points", "21"], 1, ["--points 21 has to be at least 22"]),
         (["--class", "Cra"], 1, ["--class Cra", "Car"]),
         (["--names", "a", "b"], 1, ["1 checkpoint(s)", "--names"]),
         (["--space", "embeddings"], 1, ["has no embedding heads", "--space features"]),
@@ -121,13 +122,6 @@ def test_mistakes_are_said_before_anything_is_written(run, checkpoints, tmp_path
     for word in words:
         assert word in printed.err
     assert not (tmp_path / "out").exists()
-
-
-def test_too_few_points_for_the_classes(run, checkpoints, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "SMALL", ("--points", "21"))
-    code, printed = run(checkpoints["ce"])
-    assert code == 1
-    assert "--points 21 has to be at least 22" in printed.err
 
 
 @pytest.mark.parametrize(("content", "word"), [(None, "is no file"), ("weights", "contextrast-train")])
@@ -171,7 +165,16 @@ def test_networks_of_other_stages_are_not_compared(run, checkpoints, tmp_path):
 
     code, printed = run(checkpoints["ce"], altered(checkpoints["ce"], tmp_path, fewer))
     assert code == 1
-    assert "ce: stage2 (stride 4), stage3" in printed.err
+    assert "ce/checkpoints/last: stage2 (stride 4), stage3" in printed.err
+    assert "/other: stage3 (stride 8), stage4 (stride 16)\n" in printed.err
+
+
+def test_losses_that_embed_different_maps_are_compared_by_features(run, checkpoints, tmp_path):
+    peer = written(tiny_module(tmp_path, "loss=pixel_contrast"), tmp_path / "peer.ckpt")
+    code, printed = run(checkpoints["contextrast"], peer)
+    assert code == 1
+    assert "embedding1 (stride 4)\nLosses that embed different maps" in printed.err
+    assert "--space features" in printed.err
 
 
 def test_one_checkpoint_given_twice(run, checkpoints):

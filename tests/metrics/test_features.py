@@ -114,7 +114,7 @@ def test_pixels_take_the_label_of_their_centre_and_padding_none() -> None:
     maps[:, 0, :, :2], maps[:, 1, :, 2:] = 5.0, 0.1
     maps[:, :, 2] = -7.0
     measure.update([maps], target, ["a"])
-    left, right = measure._by_class(2)[::-1]
+    left, right = measure.sample(2)[::-1]
     assert left.tolist() == [[5.0, 0.0]] * 4
     assert right.tolist() == [[0.0, pytest.approx(0.1)]] * 4
     found = measure.compute()[2]

@@ -1,9 +1,12 @@
 """Figures of analyses: what is in them is what was given."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from contextrast.data.labels import LabelTable
 from contextrast.metrics.error_distance import ErrorCurve
@@ -18,8 +21,9 @@ def curve(cosine, pixels, correct=0.75):
 
 
 def rendered(figure):
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    with BytesIO() as file:
+        figure.savefig(file, dpi=40)
+        return np.asarray(Image.open(file).convert("RGB"))
 
 
 def test_curves_end_where_too_few_pixels_are_left():

@@ -136,7 +136,7 @@ class FeatureGeometry(Measure):
 
     def compute(self) -> dict[int, Geometry]:
         """The geometry of each stage, by its number; computed on the CPU."""
-        return {stage: geometry(self._by_class(stage), self.neighbors) for stage in self.stages}
+        return {stage: geometry(self.sample(stage), self.neighbors) for stage in self.stages}
 
     def report(self, classes: Sequence[str]) -> Report:  # noqa: ARG002  # stages have no class names
         """Scores ``alignment/stage2``, ``uniformity/stage2``, ``neighborhood_uniformity/stage2`` and so on."""
@@ -166,7 +166,7 @@ class FeatureGeometry(Measure):
     def _reservoir(self, stage: int) -> Reservoir:
         return Reservoir(getattr(self, f"keys_{stage}"), getattr(self, f"rows_{stage}"))
 
-    def _by_class(self, stage: int) -> list[Tensor]:
+    def sample(self, stage: int) -> list[Tensor]:
         """Sampled features of each class ``[pixels, C]``."""
         keys, rows = (values.cpu() for values in smallest(self._reservoir(stage), self.pixels_per_class))
         return [rows[keys[:, train_id] != FREE, train_id] for train_id in range(self.num_classes)]
