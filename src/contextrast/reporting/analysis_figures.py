@@ -50,6 +50,7 @@ def error_distance_figure(curves: Mapping[str, Sequence[ErrorCurve]], titles: Se
         below.set_yscale("log")
         below.set_xlabel("distance to the error boundary\n(pixels of the stage's grid)", fontsize=9)
         below.xaxis.get_major_locator().set_params(integer=True)
+        below.set_xlim(-0.3, max(1.3, below.get_xlim()[1]))  # one distance alone would get an axis of fractions
         for panel in (above, below):
             panel.grid(color="0.9", linewidth=0.6)
             panel.spines[["top", "right"]].set_visible(False)

@@ -47,7 +47,7 @@ def pair_contrast(anchors: Samples, keys: Samples | None, temperature: float) ->
         others.classes.to(dtype),
         weights,
         counts[:-1].sum() > own,
-        _MASKED * ~others.filled,
+        -_MASKED * (~others.filled).to(dtype),
         temperature,
         keys is None,
     )
@@ -72,7 +72,7 @@ class _PairContrast(torch.autograd.Function):
         key_classes: Tensor,
         weights: Tensor,
         has_negatives: Tensor,
-        penalty: Tensor,
+        offset: Tensor,
         temperature: float,
         among_themselves: bool,
     ) -> Tensor:
@@ -84,13 +84,13 @@ class _PairContrast(torch.autograd.Function):
         block_pairs = _BLOCK_PAIRS.get(anchors.device.type, _BLOCK_PAIRS_DEVICE)
         for block in _slices(0, anchors.shape[0], max(_BLOCK_ROWS, block_pairs // keys.shape[0])):
             scaled = anchors[block] / temperature
-            matrix = scaled @ keys.T  # similarities, and then their gradient in place
+            matrix = torch.addmm(offset, scaled, keys.T)  # similarities, and then their gradient in place
             cache_pairs = _CACHE_PAIRS.get(anchors.device.type, matrix.numel())
             for part in _slices(block.start, block.stop, max(1, cache_pairs // keys.shape[0])):
                 rows = matrix[part.start - block.start : part.stop - block.start]
                 same = torch.eq(classes[part, None], key_classes, out=torch.empty_like(rows))
                 itself = same.diagonal(part.start) if among_themselves else None
-                loss += _contrast_(rows, same, itself, weights[part], has_negatives[part], penalty)
+                loss += _contrast_(rows, same, itself, weights[part], has_negatives[part])
             if gradients[0] is not None:
                 torch.mm(matrix, keys, out=gradients[0][block]).div_(temperature)
             if gradients[1] is not None:
@@ -109,20 +109,17 @@ def _slices(first: int, stop: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, stop)) for start in range(first, stop, size)]
 
 
-def _contrast_(
-    matrix: Tensor, same: Tensor, itself: Tensor | None, weights: Tensor, has_negatives: Tensor, penalty: Tensor
-) -> Tensor:
+def _contrast_(matrix: Tensor, same: Tensor, itself: Tensor | None, weights: Tensor, has_negatives: Tensor) -> Tensor:
     """Weighted loss of some anchors; their similarities are replaced by its gradient.
 
     Args:
-        matrix: s = z·z/τ, ``[R, K]``, then dL/ds.
+        matrix: s = z·z/τ, ``[R, K]``, far below zero for keys that are empty slots; then dL/ds.
         same: 1 where a key has the anchor's class, else 0, ``[R, K]``.
         itself: View of ``same`` where an anchor meets itself, if it does.
         weights: Weight of each of an anchor's positive pairs, ``[R]``.
         has_negatives: Boolean ``[R]``.
-        penalty: What keeps an empty slot out of the negatives, ``[K]``.
     """
-    logits = torch.sub(matrix, same, alpha=_MASKED).sub_(penalty)
+    logits = torch.sub(matrix, same, alpha=_MASKED)
     negatives = logits.softmax(1)
     log_partition = logits.amax(1) - negatives.amax(1).log()  # cheaper than logsumexp where the softmax is there
     log_partition = torch.where(has_negatives, log_partition, -_MASKED)
