@@ -42,3 +42,9 @@ def unit_embeddings(generator, batch, dim, sizes, dtype=torch.float64):
         torch.nn.functional.normalize(torch.randn(batch, dim, h, w, generator=generator, dtype=dtype), dim=1)
         for h, w in sizes
     ]
+
+
+def entries_of(queue, stored):
+    """What a queue holds, oldest first."""
+    slots = len(queue)
+    return queue[:stored].tolist() if stored <= slots else queue.roll(-(stored % slots), 0).tolist()

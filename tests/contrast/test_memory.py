@@ -15,7 +15,7 @@ from contextrast.contrast import (
     ContextualContrast,
     anchor_anchor_loss,
 )
-from contextrast.contrast.memory import DESIGNS, PIXELS_A_STEP, SELECTIONS, enqueue
+from contextrast.contrast.memory import DESIGNS, PIXELS_A_STEP, SELECTIONS
 from contextrast.contrast.stages import StagePixels, as_rows, to_grid
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps, unit_embeddings
@@ -156,27 +156,6 @@ def test_pixels_differ_from_step_to_step():
         contrast.update()
     first, second = contrast.memory.queues[:, :10], contrast.memory.queues[:, 10:]
     assert not torch.equal(first, second)
-
-
-@given(
-    slots=st.integers(1, 5),
-    pushes=st.lists(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=2, max_size=2), max_size=6),
-)
-@settings(max_examples=60, deadline=None)
-def test_enqueue_is_a_deque(slots, pushes):
-    queues, stored = torch.zeros(2, slots, 1), torch.zeros(2, dtype=torch.long)
-    expected = [deque(maxlen=slots) for _ in range(2)]
-    value = 1.0
-    for valid in pushes:
-        entries = torch.arange(value, value + 6).view(2, 3, 1)
-        value += 6
-        for c in range(2):
-            expected[c].extend(float(entry) for entry, takes in zip(entries[c, :, 0], valid[c]) if takes)
-        queues, stored = enqueue(queues, stored, entries, torch.tensor(valid))
-    for c in range(2):
-        held = queues[c, : int(stored[c].clamp_max(slots)), 0]
-        oldest = int(stored[c]) % slots if stored[c] > slots else 0
-        assert held.roll(-oldest).tolist() == list(expected[c])
 
 
 def test_gradient_of_the_loss_is_the_finite_difference():

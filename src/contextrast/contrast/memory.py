@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from contextrast.contrast.collective import gather_ranks, world_size
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.losses import anchor_anchor_loss
+from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
@@ -130,57 +131,28 @@ class AnchorMemory(nn.Module):
             )
         queries, present = self.select(batch.anchors, batch.present)
         queries = unit_length(queries, 1)
-        filled = self.filled()
-        loss, positive, negative = anchor_anchor_loss(queries, present, self.queues, filled, temperature)
+        held = self.filled()
+        loss, positive, negative = anchor_anchor_loss(queries, present, self.queues, held, temperature)
         if self.training:
             with torch.no_grad():
                 entries, self.valid = self.design(batch, queries, present, self._keys)
                 self.entries = unit_length(entries, 2).to(self.queues.dtype)
-        return loss, MemoryDiagnostics(filled.to(loss.dtype).mean(), positive, negative)
+        return loss, MemoryDiagnostics(held.to(loss.dtype).mean(), positive, negative)
 
     def filled(self) -> Tensor:
         """Which slots hold an entry, boolean ``[N, K_M]``."""
-        slots = torch.arange(self.queues.shape[1], device=self.queues.device)
-        return slots < self.stored.unsqueeze(1)
+        return filled(self.stored, self.queues.shape[1])
 
     @torch.no_grad()
     def update(self) -> None:
         """Put the last batch's entries into the queues; under gradient accumulation those of the last part of it."""
         self.step += 1
-        if self.entries is None or self.valid is None:
-            return
-        pushed = enqueue(self.queues, self.stored, self.entries, self.valid)
-        self.queues.copy_(pushed[0])
-        self.stored.copy_(pushed[1])
+        if self.entries is not None and self.valid is not None:
+            push(self.queues, self.stored, Entries(self.entries, self.valid))
         self.entries = self.valid = None
 
     def _keys(self, pixels: StagePixels) -> Tensor:
         return pixel_keys(self.seed, self.step, pixels.stage, pixels.grid)
-
-
-def enqueue(queues: Tensor, stored: Tensor, entries: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Push entries into first-in-first-out queues, where the oldest ones make room.
-
-    Args:
-        queues: ``[N, K, D]``.
-        stored: How many entries each queue has ever got, ``[N]`` int64; modulo K it is the next slot.
-        entries: ``[N, E, D]``, in the order of pushing.
-        valid: Boolean ``[N, E]``; the others are not pushed.
-
-    Returns:
-        The queues and numbers thereafter.
-    """
-    size, slots, _ = queues.shape
-    number = valid.sum(1, keepdim=True)
-    order = valid.cumsum(1) - 1
-    kept = valid & (number - order <= slots)  # of more than K at once the last K
-    row = torch.arange(size, device=queues.device).unsqueeze(1)
-    slot = row * slots + (stored.unsqueeze(1) + order) % slots
-    flat = torch.cat(
-        [queues.flatten(0, 1), queues.new_zeros(1, queues.shape[2])]
-    )  # the last row takes what is not kept
-    flat = flat.index_copy(0, torch.where(kept, slot, size * slots).flatten(), entries.flatten(0, 1))
-    return flat[:-1].view_as(queues), stored + number.squeeze(1)
 
 
 def _deepest(anchors: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,3 +44,14 @@ def test_the_number_of_operations_does_not_depend_on_images_or_classes(name):
 def test_samples_are_gathered_at_once(name):
     """One gather of embeddings a stage, whose backward pass fills one gradient."""
     assert operations(name).count("index_select") == (2 if name == "multiscale" else 1)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_terms_alone_are_those_with_diagnostics(name):
+    generator = torch.Generator().manual_seed(0)
+    target, prediction = label_maps(generator, 2, 32, 32, 4)
+    loss = LOSSES[name](4)
+    embeddings = loss.heads([torch.randn(2, 3, s, s, generator=generator) for s in (8, 4)])
+    terms, diagnostics = loss.contrast.forward_with_diagnostics(embeddings, target, prediction)
+    torch.testing.assert_close(loss.contrast(embeddings, target, prediction), terms)
+    assert not any(value.requires_grad for value in diagnostics.by_name().values())

@@ -1,6 +1,4 @@
-"""The memory of pixels and regions: queues against collections.deque, and what the released one gets wrong."""
-
-from collections import deque
+"""The memory of pixels and regions: what is stored, and what the released one gets wrong."""
 
 import numpy as np
 import pytest
@@ -9,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextrast.contrast.peers import PixelMemory
-from contextrast.contrast.peers.memory import Entries, push
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
-from tests.contrast.cases import label_maps
+from tests.contrast.cases import entries_of, label_maps
 
 
 def tagged(seed, num_classes, batch=2, size=(8, 9), dim=6, error=0.5):
@@ -26,32 +23,6 @@ def tagged(seed, num_classes, batch=2, size=(8, 9), dim=6, error=0.5):
     tag = (classes.flatten().double() + 1) / 20
     rows = torch.cat([tag[:, None], rest * (1 - tag[:, None] ** 2).sqrt()], 1)
     return StagePixels(rows, classes, prediction, num_classes, 0)
-
-
-def entries_of(queue, stored):
-    """What a queue holds, oldest first."""
-    slots = len(queue)
-    return queue[:stored].tolist() if stored <= slots else queue.roll(-(stored % slots), 0).tolist()
-
-
-@given(
-    seed=st.integers(0, 10**6),
-    slots=st.integers(1, 6),
-    numbers=st.lists(st.integers(1, 8), min_size=1, max_size=6),
-)
-@settings(max_examples=60, deadline=None)
-def test_queues_are_first_in_first_out(seed, slots, numbers):
-    generator = torch.Generator().manual_seed(seed)
-    queues, stored = torch.zeros(3, slots, 2), torch.zeros(3, dtype=torch.long)
-    expected = [deque(maxlen=slots) for _ in range(3)]
-    for number in numbers:
-        entries = torch.rand(3, number, 2, generator=generator)
-        valid = torch.rand(3, number, generator=generator) < 0.6
-        push(queues, stored, Entries(entries, valid))
-        for queue, rows, which in zip(expected, entries, valid):
-            queue.extend(rows[which].tolist())
-    for queue, count, reference in zip(queues, stored.tolist(), expected):
-        assert entries_of(queue, count) == list(reference)
 
 
 @given(

@@ -208,6 +208,16 @@ def test_state_is_saved_and_restored():
     torch.testing.assert_close(restored(*batch(5)).total, loss(*batch(5)).total)
 
 
+def test_compiled_in_one_graph_it_is_the_same():
+    embeddings, target, prediction = inputs()
+    embeddings, contrast = embeddings[1:3], MultiscaleContrast(3, (1.0, 0.7), [(0, 1)], min_pixels=1)
+    results = []
+    for function in (contrast, torch.compile(contrast, fullgraph=True, backend="eager")):
+        loss = sum(function(embeddings, target, prediction).values())
+        results.append((loss.detach(), *torch.autograd.grad(loss, embeddings)))
+    torch.testing.assert_close(results[0], results[1])
+
+
 def test_heads_are_the_published_ones():
     head = MultiscaleHead(48, 256)
     assert [type(layer).__name__ for layer in head] == ["Conv2d", "ReLU", "BatchNorm2d", "Conv2d"]

@@ -247,6 +247,20 @@ def test_state_is_saved_and_restored():
     assert restored.contrast.memory.filled().any()
 
 
+@pytest.mark.parametrize("memory", [False, True])
+def test_compiled_in_one_graph_it_is_the_same(memory):
+    embedding, target, prediction = inputs()
+    contrast = PixelContrast(4, max_samples=60, max_views=5, memory=PixelMemory(4, 6, 9) if memory else None).double()
+    for _ in range(2):  # so that something is stored
+        contrast([embedding], target, prediction)
+        contrast.update()
+    results = []
+    for function in (contrast, torch.compile(contrast, fullgraph=True, backend="eager")):
+        loss = function([embedding], target, prediction)["pixel_contrast"]
+        results.append((loss.detach(), *torch.autograd.grad(loss, [embedding])))
+    torch.testing.assert_close(results[0], results[1])
+
+
 def test_stages_are_concatenated_at_the_shallowest_ones_size():
     _, _, features = batch()
     for stages, channels, size in ((None, 11, 8), ([-1], 5, 4), ([0], 6, 8), ([0, 1], 11, 8)):

@@ -1,30 +1,17 @@
 """Memory of past pixels and regions (Wang et al., ICCV 2021)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.collective import gather_ranks, world_size
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.peers.groups import Samples
+from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 
 _DRAW = 1  # second draw of the stage, next to the anchors' one
-
-
-class Entries(NamedTuple):
-    """What a step stores in the queues of one kind.
-
-    Attributes:
-        embeddings: Unit-length ``[N, E, D]``, in the order of storing.
-        valid: Which of them there are, boolean ``[N, E]``.
-    """
-
-    embeddings: Tensor
-    valid: Tensor
 
 
 class PixelMemory(nn.Module):
@@ -70,8 +57,7 @@ class PixelMemory(nn.Module):
 
     def filled(self) -> Tensor:
         """Which slots hold an entry, boolean ``[2, N, size]``."""
-        slots = torch.arange(self.queues.shape[2], device=self.queues.device)
-        return slots < self.stored.unsqueeze(2)
+        return filled(self.stored, self.queues.shape[2])
 
     def keys(self) -> Samples:
         """All slots of both kinds; empty ones are marked, and zero."""
@@ -140,28 +126,3 @@ def _of_all_ranks(values: Tensor) -> Tensor:
     if world_size() == 1:
         return values
     return gather_ranks(values).transpose(0, 1).flatten(1, 2)
-
-
-def push(queues: Tensor, stored: Tensor, entries: Entries) -> None:
-    """Put entries into first-in-first-out queues in place, where the oldest ones make room.
-
-    As ``enqueue`` of the anchor memory, but without copies of the queues, which are a thousand times as large here.
-
-    Args:
-        queues: ``[N, K, D]``.
-        stored: How many entries each queue has ever got, ``[N]`` int64; modulo K it is the next slot.
-        entries: What is pushed; of more than K at once the last K.
-    """
-    size, slots, width = queues.shape
-    last = entries.valid.byte().sort(dim=1, stable=True).indices[:, -slots:]  # valid ones last, in their order
-    valid = entries.valid.gather(1, last)
-    kept = valid.sum(1, keepdim=True)
-    number = entries.valid.sum(1)
-    # Every entry gets a slot of its own, also one that is not valid: it writes back what the slot holds.
-    offset = torch.where(valid, valid.cumsum(1) - 1, kept + torch.arange(last.shape[1], device=last.device))
-    slot = ((stored + number).unsqueeze(1) - kept + offset) % slots
-    slot = (slot + slots * torch.arange(size, device=slot.device).unsqueeze(1)).flatten()
-    new = entries.embeddings.gather(1, last.unsqueeze(2).expand(-1, -1, width)).to(queues.dtype).flatten(0, 1)
-    flat = queues.view(size * slots, width)
-    flat.index_copy_(0, slot, torch.where(valid.view(-1, 1), new, flat[slot]))
-    stored += number

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
-from contextrast.contrast.peers.groups import GroupSampler
+from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.segmentation import ContrastiveLoss
@@ -90,12 +90,20 @@ class MultiscaleContrast(nn.Module):
         Raises:
             ConfigError: If the number of embeddings is not that of the stage weights, or shapes do not fit.
         """
-        return self.forward_with_diagnostics(embeddings, target, prediction)[0]
+        return self._contrast(embeddings, target, prediction)[0]
 
     def forward_with_diagnostics(
         self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
     ) -> tuple[dict[str, Tensor], SampleDiagnostics]:
         """As :meth:`forward`, with what tells a user that the terms work, one value a stage."""
+        terms, drawn = self._contrast(embeddings, target, prediction)
+        columns = zip(*(diagnose(samples, wrong, None)[:5] for samples, wrong in drawn), strict=True)
+        return terms, SampleDiagnostics(*(torch.stack(values) for values in columns))
+
+    def _contrast(
+        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
+    ) -> tuple[dict[str, Tensor], list[tuple[Samples, Tensor]]]:
+        """The terms, and of each stage the samples and which of them are misclassified."""
         if len(embeddings) != len(self.stage_weights):
             raise ConfigError(
                 f"{len(embeddings)} stages of embeddings for {len(self.stage_weights)} stage weights "
@@ -103,7 +111,7 @@ class MultiscaleContrast(nn.Module):
             )
         with torch.autocast(target.device.type, enabled=False):
             stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
-            drawn = [self.sampler(pixels) for pixels in stages]
+            drawn: list[tuple[Samples, Tensor]] = [self.sampler(pixels) for pixels in stages]
             samples = [sample for sample, _ in drawn]
             within = [
                 weight * pair_contrast(sample, None, self.temperature)
@@ -116,9 +124,7 @@ class MultiscaleContrast(nn.Module):
             terms = {"within_stages": torch.stack(within).sum()}
             if across:
                 terms["across_stages"] = torch.stack(across).sum()
-            diagnostics = [diagnose(sample, wrong, None) for sample, wrong in drawn]
-            columns = zip(*(one[:5] for one in diagnostics), strict=True)
-            return terms, SampleDiagnostics(*(torch.stack(values) for values in columns))
+            return terms, drawn
 
     def update(self) -> None:
         """Move on to the next step's draws; called once after every optimiser step."""

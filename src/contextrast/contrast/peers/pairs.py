@@ -19,8 +19,8 @@ def pair_contrast(anchors: Samples, keys: Samples | None, temperature: float) ->
     """Pull every anchor to the keys of its class and push it from the others.
 
     l_i = 1/|P_i| Σ_{p∈P_i} softplus(log Σ_{n∈N_i} exp(z_i·z_n/τ) − z_i·z_p/τ), with P_i the keys of i's class and N_i
-    those of other classes: Eq. 3 of Wang et al., ICCV 2021, with the positives' sum outside of the logarithm. The loss
-    is the mean over the anchors that have a positive. An anchor without negatives adds 0 and counts.
+    those of other classes: the pixel-wise InfoNCE of Wang et al., ICCV 2021, which Pissas et al., ECCV 2022, take over.
+    The loss is the mean over the anchors that have a positive. An anchor without negatives adds 0 and counts.
 
     Similarities are never stored: a block of anchors against all keys is worked on at a time, gradients included, so
     memory is O((anchors + keys) · D). Time is that of all slots, empty ones included.
@@ -42,14 +42,13 @@ def pair_contrast(anchors: Samples, keys: Samples | None, temperature: float) ->
     weights = takes_part.to(dtype) / (takes_part.sum().clamp_min(1) * positives.clamp_min(1))
     loss: Tensor = _PairContrast.apply(
         anchors.embeddings,
-        others.embeddings.to(dtype),
+        None if keys is None else keys.embeddings.to(dtype),
         anchors.classes.to(dtype),  # torch compares floats several times as fast as integers
         others.classes.to(dtype),
         weights,
         counts[:-1].sum() > own,
         -_MASKED * (~others.filled).to(dtype),
         temperature,
-        keys is None,
     )
     return loss
 
@@ -67,42 +66,41 @@ class _PairContrast(torch.autograd.Function):
     def forward(
         ctx: Any,
         anchors: Tensor,
-        keys: Tensor,
+        keys: Tensor | None,
         classes: Tensor,
         key_classes: Tensor,
         weights: Tensor,
         has_negatives: Tensor,
         offset: Tensor,
         temperature: float,
-        among_themselves: bool,
     ) -> Tensor:
         loss = anchors.new_zeros(())
-        gradients = [
-            torch.zeros_like(rows) if wanted else None
-            for rows, wanted in zip((anchors, keys), ctx.needs_input_grad[:2], strict=True)
-        ]
+        others = anchors if keys is None else keys
+        to_anchors = torch.zeros_like(anchors) if ctx.needs_input_grad[0] else None
+        to_keys = torch.zeros_like(keys) if keys is not None and ctx.needs_input_grad[1] else None
+        to_others = to_anchors if keys is None else to_keys
         block_pairs = _BLOCK_PAIRS.get(anchors.device.type, _BLOCK_PAIRS_DEVICE)
-        for block in _slices(0, anchors.shape[0], max(_BLOCK_ROWS, block_pairs // keys.shape[0])):
+        for block in _slices(0, anchors.shape[0], max(_BLOCK_ROWS, block_pairs // len(others))):
             scaled = anchors[block] / temperature
-            matrix = torch.addmm(offset, scaled, keys.T)  # similarities, and then their gradient in place
+            matrix = torch.addmm(offset, scaled, others.T)  # similarities, and then their gradient in place
             cache_pairs = _CACHE_PAIRS.get(anchors.device.type, matrix.numel())
-            for part in _slices(block.start, block.stop, max(1, cache_pairs // keys.shape[0])):
+            for part in _slices(block.start, block.stop, max(1, cache_pairs // len(others))):
                 rows = matrix[part.start - block.start : part.stop - block.start]
                 same = torch.eq(classes[part, None], key_classes, out=torch.empty_like(rows))
-                itself = same.diagonal(part.start) if among_themselves else None
+                itself = same.diagonal(part.start) if keys is None else None
                 loss += _contrast_(rows, same, itself, weights[part], has_negatives[part])
-            if gradients[0] is not None:
-                torch.mm(matrix, keys, out=gradients[0][block]).div_(temperature)
-            if gradients[1] is not None:
-                gradients[1].addmm_(matrix.T, scaled)
-        ctx.save_for_backward(*gradients)
+            if to_anchors is not None:
+                to_anchors[block].addmm_(matrix, others, alpha=1 / temperature)
+            if to_others is not None:
+                to_others.addmm_(matrix.T, scaled)
+        ctx.save_for_backward(to_anchors, to_keys)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         to_anchors, to_keys = (None if part is None else part * grad for part in ctx.saved_tensors)
-        return to_anchors, to_keys, None, None, None, None, None, None, None
+        return to_anchors, to_keys, None, None, None, None, None, None
 
 
 def _slices(first: int, stop: int, size: int) -> list[slice]:

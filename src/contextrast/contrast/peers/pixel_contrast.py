@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.heads import EmbeddingHead, unit_length
 from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
-from contextrast.contrast.peers.groups import GroupSampler
+from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.pairs import pair_contrast
@@ -79,12 +79,22 @@ class PixelContrast(nn.Module):
         Raises:
             ConfigError: If there is not one map, or shapes do not fit.
         """
-        return self.forward_with_diagnostics(embeddings, target, prediction)[0]
+        return self._contrast(embeddings, target, prediction)[0]
 
     def forward_with_diagnostics(
         self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
     ) -> tuple[dict[str, Tensor], SampleDiagnostics]:
         """As :meth:`forward`, with what tells a user that the term works."""
+        terms, samples, hard, keys = self._contrast(embeddings, target, prediction)
+        diagnostics = diagnose(samples, hard, keys)
+        if self.memory is not None:
+            diagnostics = diagnostics._replace(memory_filled=self.memory.filled().to(samples.embeddings.dtype).mean())
+        return terms, diagnostics
+
+    def _contrast(
+        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
+    ) -> tuple[dict[str, Tensor], Samples, Tensor, Samples | None]:
+        """The term, the samples, which of them are hard, and what they are compared with."""
         if len(embeddings) != 1:
             raise ConfigError(f"pixel contrast takes one map of embeddings, got {len(embeddings)}: concatenate them")
         with torch.autocast(target.device.type, enabled=False):
@@ -92,12 +102,9 @@ class PixelContrast(nn.Module):
             samples, hard = self.sampler(pixels)
             keys = None if self.memory is None else self.memory.keys()
             loss = pair_contrast(samples, keys, self.temperature) * (self.temperature / self.base_temperature)
-            diagnostics = diagnose(samples, hard, keys)
-            if self.memory is not None:
-                diagnostics = diagnostics._replace(memory_filled=self.memory.filled().to(loss.dtype).mean())
-                if self.training:
-                    self.memory.observe(pixels)
-            return {"pixel_contrast": loss}, diagnostics
+            if self.memory is not None and self.training:
+                self.memory.observe(pixels)
+            return {"pixel_contrast": loss}, samples, hard, keys
 
     def update(self) -> None:
         """Bring what outlives a step up to date; called once after every optimiser step."""
