@@ -1,9 +1,11 @@
 """From a composed configuration to a run's objects."""
 
 import lightning.pytorch as pl
+import pytest
 import torch
 
 from contextrast.assembly import build_datamodule, build_module
+from contextrast.config import instantiate
 from tests.conftest import TINY
 
 
@@ -18,3 +20,51 @@ def test_runs_of_one_seed_start_alike_whatever_the_loss(composed):
     (weights, draws), (other_weights, other_draws) = started
     assert torch.equal(draws, other_draws)
     assert all(torch.equal(value, other_weights[key]) for key, value in weights.items())
+
+
+def trained(config, steps):
+    """Losses and weights of some steps of a configuration on one batch, without dropout."""
+    pl.seed_everything(3, verbose=False)
+    module = build_module(config, build_datamodule(config.data)).train()
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (2, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    batch = {"image": image, "mask": (image[:, 0] // 24).long(), "name": ["a", "b"]}
+    optimizer = module.configure_optimizers()["optimizer"]
+    losses = []
+    for _ in range(steps):
+        terms = module.loss_terms(batch)
+        optimizer.zero_grad()
+        terms.total.backward()
+        optimizer.step()
+        module.update_loss()
+        losses.append(float(terms.total.detach()))
+    return losses, dict(module.state_dict())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_fused_optimiser_takes_the_same_steps(composed, optimizer):
+    """Ten of them, to 1e-4 relative; the kernels differ in the order of roundings."""
+    seen = []
+    for fused in ("true", "null"):
+        config = composed("train", f"optimizer={optimizer}", f"optimizer.fused={fused}", "optimizer.lr=0.01", *TINY)
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(30, 30))
+        made = instantiate(config.optimizer)([weight])
+        assert made.param_groups[0]["fused"] == {"true": True, "null": None}[fused]
+        for _ in range(10):
+            weight.grad = torch.sin(3 * weight.detach())
+            made.step()
+        seen.append(weight.detach())
+    torch.testing.assert_close(*seen, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["network", "loss"])
+@pytest.mark.parametrize("loss", ["contextrast", "contextrast_pp"])
+def test_compiled_training_is_the_same(composed, part, loss):
+    """Losses of three steps, to 1e-3 relative in float32; the state dicts have the same keys."""
+    options = [*TINY, f"loss={loss}", "optimizer=sgd", "model.encoder=resnet18", "model.decoder_dropout=0.0"]
+    losses, weights = trained(composed("train", *options), 3)
+    compiled_losses, compiled_weights = trained(composed("train", *options, f"compile.{part}=true"), 3)
+    assert compiled_losses == pytest.approx(losses, rel=1e-3)
+    assert compiled_weights.keys() == weights.keys()

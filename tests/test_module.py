@@ -6,16 +6,17 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.optim import SGD
+from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import PolynomialLR
 from torch.utils.data import DataLoader
 
 from contextrast.callbacks import AnchorUpdate
-from contextrast.contrast import ContextrastLoss, CrossEntropyLoss
+from contextrast.contrast import ContextrastLoss, CrossEntropyLoss, LossTerms
 from contextrast.data.labels import LabelTable
 from contextrast.errors import NonFiniteLossError
 from contextrast.models import Segmenter
 from contextrast.module import SegmentationModule
+from tests.contrast.test_host_reads import READS, Operations
 
 LABELS = LabelTable("three", ("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 
@@ -49,11 +50,11 @@ def batches(count=4, size=(40, 50)):
     ]
 
 
-def fit(model, steps=4, **options):
+def fit(model, steps=4, callbacks=(), **options):
     trainer = pl.Trainer(
-        max_steps=steps, max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1, callbacks=[AnchorUpdate()],
-        **options,
+        max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[*callbacks, AnchorUpdate()],
+        **{"accelerator": "cpu", "log_every_n_steps": 1} | options,
     )  # fmt: skip
     trainer.fit(model, DataLoader(batches(8), batch_size=None))
     return trainer
@@ -61,7 +62,7 @@ def fit(model, steps=4, **options):
 
 def test_image_and_mask_are_padded_together_before_the_loss():
     class Recording(CrossEntropyLoss):
-        def forward(self, logits, target, features=()):
+        def forward(self, logits, target, features=(), diagnose=True):
             self.seen = logits.shape, target.clone(), [tuple(f.shape[2:]) for f in features]
             return super().forward(logits, target, features)
 
@@ -123,6 +124,70 @@ def test_a_loss_that_is_not_finite_stops_before_the_step():
         fit(model)
     for name, value in model.named_parameters():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is_named():
+    class Spoiled(CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, logits, target, features=(), diagnose=True):
+            self.calls += 1
+            terms = super().forward(logits, target)
+            return terms if self.calls != 5 else LossTerms(terms.total * float("inf"), {"spoiled": terms.total / 0})
+
+    model = module(Spoiled(3))
+    kept = []
+
+    class Spy(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            kept.append({name: value.clone() for name, value in pl_module.named_parameters()})
+
+    with pytest.raises(NonFiniteLossError, match=r"step 2: total = inf, spoiled = inf. Batch: 4a, 4b"):
+        fit(model, accumulate_grad_batches=2, callbacks=[Spy()])
+    assert len(kept) == 5  # the fifth batch alone makes no step, so nothing was asked of it yet
+    for name, value in model.named_parameters():
+        assert torch.equal(value, kept[3][name]), name
+
+
+def test_a_step_reads_nothing_on_the_host_and_diagnoses_only_what_is_logged():
+    """Lightning's part of it included. Other optimisers than fused ones read their own step counters, on the host."""
+    model = module()
+    model.optimizer_factory = partial(AdamW, lr=1e-3, weight_decay=0.01, fused=True)
+    steps = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            steps.append(Operations().__enter__())
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            steps[-1].__exit__(None, None, None)
+
+    fit(model, 3, callbacks=[Watch()], gradient_clip_val=1.0, log_every_n_steps=2)
+    for operations in steps:
+        assert len(operations.names) > 1000
+        assert not {*READS, "boolean indexing"} & set(operations.names)
+    first, second, third = (len(operations.names) for operations in steps)
+    assert third <= first < second - 100  # the second is logged
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("loss", [None, CrossEntropyLoss(3)])
+def test_a_step_on_a_gpu_does_not_synchronise(loss):
+    model = module(loss)
+    model.optimizer_factory = partial(AdamW, lr=1e-3, weight_decay=0.01, fused=True)
+
+    class Strict(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx:  # the first step makes state
+                torch.cuda.set_sync_debug_mode("error")
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            torch.cuda.set_sync_debug_mode("default")
+
+    try:
+        fit(model, accelerator="gpu", callbacks=[Strict()], log_every_n_steps=100)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_checkpoint_is_plain_data_and_goes_on_where_it_stopped(tmp_path):

@@ -38,6 +38,10 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     # dropout whatever the loss, so that their difference is that of the losses.
     with torch.random.fork_rng(devices=[]):
         loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
+    if config.compile.network:  # the parts, as training does not call the network as a whole
+        network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
+    if config.compile.loss:
+        loss.compile()
     settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     return SegmentationModule(
         network,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torchmetrics import MetricCollection
 from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.errors import NonFiniteLossError
+from contextrast.finite_loss import FiniteLossCheck
 from contextrast.metrics import Measure, Report, Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
@@ -87,6 +86,7 @@ class SegmentationModule(pl.LightningModule):
         self.last_scores: Scores | None = None
         self.last_reports: dict[str, Report] = {}
         self.measured_at: int | None = None
+        self._finite_loss = FiniteLossCheck()
         self.save_hyperparameters(dict(config or {}))
 
     def update_loss(self) -> None:
@@ -100,24 +100,39 @@ class SegmentationModule(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch) -> Tensor:
-        """One forward pass and its loss.
+        """One forward pass and its loss, which :meth:`on_before_optimizer_step` checks."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
+        logged = (self.global_step + 1) % every == 0  # the loggers would drop the values of other steps
+        terms = self.loss_terms(batch, diagnose=logged)
+        self._finite_loss.observe(terms, batch["name"])
+        self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]))
+        if logged:
+            self._log_terms(terms, len(batch["mask"]))
+        return terms.total
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002  (Lightning's signature)
+        """Refuse a step whose loss is not finite; a step may be made of several batches.
 
         Raises:
-            NonFiniteLossError: Before the optimiser step, if the loss is infinite or not a number.
+            NonFiniteLossError: If the loss of one of them is infinite or not a number.
+        """
+        self._finite_loss.check(self.global_step)
+
+    def loss_terms(self, batch: Batch, diagnose: bool = True) -> LossTerms:
+        """The loss of a training batch: forward passes of the network, its auxiliary head and the loss.
+
+        Args:
+            batch: ``image`` uint8 ``[B, 3, H, W]`` of any size and ``mask`` ``[B, H, W]``.
+            diagnose: Whether the terms come with diagnostics.
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
         # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
         image, target = self.network.pad(image), self._padded(target)
         seen = self.network.forward_training(image)
         assert self.loss is not None, "a module without a loss can only be evaluated"
-        terms: LossTerms = self.loss(seen.logits, target, seen.features)
+        terms: LossTerms = self.loss(seen.logits, target, seen.features, diagnose=diagnose)
         logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
-        if logits is not None:
-            terms = self._with_auxiliary(terms, logits, target)
-        if not torch.isfinite(terms.total):
-            raise NonFiniteLossError(self._describe(terms, batch["name"]))
-        self._log_terms(terms, len(target))
-        return terms.total
+        return terms if logits is None else self._with_auxiliary(terms, logits, target)
 
     def validation_step(self, batch: Batch) -> None:
         """Count the batch's pixels, single scale."""
@@ -179,10 +194,6 @@ class SegmentationModule(pl.LightningModule):
         return LossTerms(total, {**terms.terms, "auxiliary": auxiliary}, terms.diagnostics)
 
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
-        self.log("train/loss", terms.total, prog_bar=True, batch_size=batch_size)
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
-        if (self.global_step + 1) % every:
-            return  # the loggers would drop what follows
         self.log_dict({f"train/{name}": value for name, value in terms.terms.items()}, batch_size=batch_size)
         stages = [f"stage{number}" for number in self.network.stages]
         for name, values in terms.diagnostics.items():
@@ -218,10 +229,3 @@ class SegmentationModule(pl.LightningModule):
     def _padded(self, target: Tensor) -> Tensor:
         """Train ids with what the network pads images by ignored."""
         return F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
-
-    def _describe(self, terms: LossTerms, names: Sequence[str]) -> str:
-        bad = [f"{name} = {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
-        return (
-            f"The loss is not finite at step {self.global_step}: {', '.join(bad)}. Batch: {', '.join(names)}. "
-            "Lower optimizer.lr, or train with trainer.precision=32-true."
-        )

@@ -1,12 +1,14 @@
 """The whole loss: cross-entropy with its options, the weighted sum, state that outlives a step."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from contextrast import ContextrastLoss
-from contextrast.contrast import ContextualContrast, CrossEntropy, CrossEntropyLoss
+from contextrast.contrast import AnchorMemory, ContextualContrast, CrossEntropy, CrossEntropyLoss
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps
 
@@ -68,6 +70,22 @@ def test_total_is_cross_entropy_plus_alpha_times_the_contrast():
     assert set(terms) == {"total", "cross_entropy", "pixel_anchor"}
     assert terms["total"] is terms.total
     assert terms.diagnostics["error_share"].shape == (2,)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_terms_and_gradients_are_the_same_without_diagnostics(memory):
+    seen = []
+    for diagnose in (True, False):
+        logits, target, features = batch()
+        loss = make(memory=partial(AnchorMemory, size=3) if memory else None)
+        for _ in range(2):  # the second step has a filled memory
+            terms = loss(logits, target, features, diagnose=diagnose)
+            terms.total.backward()
+            loss.update()
+        assert bool(terms.diagnostics) == diagnose
+        seen.append([*terms.values(), logits.grad, *(feature.grad for feature in features)])
+    for diagnosed, plain in zip(*seen):
+        assert torch.equal(diagnosed, plain)
 
 
 def test_gradient_reaches_logits_features_and_heads():

@@ -4,7 +4,10 @@ import json
 import sys
 
 import pytest
+import torch
 
+from contextrast.benchmarks.infer import OnnxNetwork
+from contextrast.models import Segmenter
 from scripts import benchmark
 
 TINY = ["data.dataset.size=[32,32]", "data.crop=[32,32]", "data.num_workers=0", "data.batch_size=2"]
@@ -38,3 +41,57 @@ def test_memory_of_many_steps(capsys, monkeypatch, tmp_path):
     printed = capsys.readouterr().out
     for method in ("contextrast", "contextrast_pp"):
         assert f"{measured[f'{method} settled']:.1f} │ {measured[f'{method} end']:>13.1f}" in printed
+
+
+SMALL = [
+    *TINY, "model.decoder_pyramid_channels=16", "model.decoder_segmentation_channels=32", "trainer.accelerator=cpu",
+    "trainer.precision=bf16-mixed",
+]  # fmt: skip
+
+
+def measured(monkeypatch, tmp_path, *arguments):
+    numbers = tmp_path / "numbers.json"
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *arguments, f"--json={numbers}"])
+    benchmark.main()
+    return json.loads(numbers.read_text())
+
+
+def test_a_training_step_against_the_baseline(monkeypatch, tmp_path):
+    overrides = [
+        *SMALL,
+        "data=camvid",
+        "data.root=/nowhere",
+        "data.dataset={merge:documented}",
+    ]  # no data is looked for
+    overrides = [override for override in overrides if not override.startswith("data.dataset.size")]
+    numbers = measured(monkeypatch, tmp_path, "step", "--repetitions=2", "--loss=contextrast,ce", *overrides)
+    assert numbers["ce time ratio"] == 1
+    assert numbers["contextrast time ratio"] == numbers["contextrast seconds"] / numbers["ce seconds"]
+    assert 0 < numbers["contextrast fastest"] <= numbers["contextrast seconds"] <= numbers["contextrast slowest"]
+    assert numbers["precision"] == "bf16-mixed"
+    assert "contextrast megabytes" not in numbers  # measured on GPUs alone
+
+
+def test_inference_in_torch(monkeypatch, tmp_path):
+    numbers = measured(monkeypatch, tmp_path, "infer", "--repetitions=1", "--ways=eager", "--size", "40", "48", *SMALL)
+    assert set(numbers) == {"threads", "device"} | {
+        f"eager {protocol} images a second" for protocol in ("single_scale", "multi_scale")
+    }
+    assert numbers["eager single_scale images a second"] > numbers["eager multi_scale images a second"] > 0
+
+
+def test_a_way_of_inference_that_does_not_exist_is_refused(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="--ways=quickly: quickly is none of eager, compiled, onnx"):
+        measured(monkeypatch, tmp_path, "infer", "--ways=quickly", *SMALL)
+
+
+def test_onnx_runtime_computes_what_torch_computes():
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    network = Segmenter(
+        num_classes=3, mean=[0.5] * 3, std=[0.5] * 3, architecture="FPN", encoder="resnet18", encoder_weights=None,
+        decoder_pyramid_channels=8, decoder_segmentation_channels=32,
+    ).eval()  # fmt: skip
+    image = torch.randn(1, 3, 40, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(OnnxNetwork(network)(image), network(image), rtol=1e-3, atol=1e-4)

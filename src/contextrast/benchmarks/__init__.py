@@ -6,7 +6,9 @@ Inputs are seeded; times are medians over repetitions in one process, with their
 from contextrast.benchmarks.depthwise import depthwise
 from contextrast.benchmarks.distance import distance
 from contextrast.benchmarks.flatness import flatness
+from contextrast.benchmarks.infer import infer
 from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
+from contextrast.benchmarks.step import step
 
-__all__ = ["depthwise", "distance", "flatness", "loader", "losses"]
+__all__ = ["depthwise", "distance", "flatness", "infer", "loader", "losses", "step"]

@@ -45,6 +45,16 @@ class StageDiagnostics(NamedTuple):
         return named | ({} if memory is None else memory._asdict())
 
 
+class _Contrasted(NamedTuple):
+    """The terms of a batch, and what diagnostics are made of."""
+
+    terms: dict[str, Tensor]
+    stages: list[StagePixels]
+    similarities: list[Similarities]
+    counts: Tensor
+    memory: MemoryDiagnostics | None
+
+
 class ContextualContrast(nn.Module):
     """Pixel-anchor contrast over encoder stages with anchors fused with the deepest stage's (Contextrast, Eqs. 1-4).
 
@@ -112,12 +122,16 @@ class ContextualContrast(nn.Module):
         Raises:
             ConfigError: If the number of embeddings is not that of the stage weights, or shapes do not fit.
         """
-        return self.forward_with_diagnostics(embeddings, target, prediction)[0]
+        return self._contrast(embeddings, target, prediction).terms
 
     def forward_with_diagnostics(
         self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
     ) -> tuple[dict[str, Tensor], StageDiagnostics]:
         """As :meth:`forward`, with what tells a user that the term works."""
+        seen = self._contrast(embeddings, target, prediction)
+        return seen.terms, self._diagnose(seen)
+
+    def _contrast(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> _Contrasted:
         self._check(embeddings, target, prediction)
         with torch.autocast(target.device.type, enabled=False):
             stages = self._stages(embeddings, target, prediction)
@@ -134,12 +148,11 @@ class ContextualContrast(nn.Module):
                 )
             ]
             terms = {"pixel_anchor": torch.stack(losses).sum() * world_size()}
-            diagnostics = self._diagnose(stages, similarities, counts)
-            if self.memory is None:
-                return terms, diagnostics
-            batch = BatchAnchors(stages, own, counts > 0)
-            terms["anchor_anchor"], memory = self.memory(batch, self.temperature)
-            return terms, diagnostics._replace(memory=memory)
+            memory = None
+            if self.memory is not None:
+                batch = BatchAnchors(stages, own, counts > 0)
+                terms["anchor_anchor"], memory = self.memory(batch, self.temperature)
+            return _Contrasted(terms, stages, similarities, counts, memory)
 
     def update(self) -> None:
         """Bring what outlives a step up to date; called once after every optimiser step."""
@@ -173,11 +186,9 @@ class ContextualContrast(nn.Module):
         return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused
 
     @torch.no_grad()
-    def _diagnose(
-        self, stages: list[StagePixels], similarities: list[Similarities], counts: Tensor
-    ) -> StageDiagnostics:
+    def _diagnose(self, seen: _Contrasted) -> StageDiagnostics:
         values = []
-        for pixels, similarity, count in zip(stages, similarities, counts, strict=True):
+        for pixels, similarity, count in zip(seen.stages, seen.similarities, seen.counts, strict=True):
             valid = (pixels.classes < self.num_classes).sum().clamp_min(1)
             wrong = misclassified(pixels.classes, pixels.predictions, self.num_classes)
             values.append(
@@ -190,7 +201,7 @@ class ContextualContrast(nn.Module):
                 )
             )
         shares, numbers, positives, negatives, present = (torch.stack(value) for value in zip(*values, strict=True))
-        return StageDiagnostics(shares, numbers, positives, negatives, present)
+        return StageDiagnostics(shares, numbers, positives, negatives, present, seen.memory)
 
     def _check(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> None:
         if len(embeddings) != len(self.stage_weights):

@@ -17,7 +17,8 @@ class LossTerms(Mapping[str, Tensor]):
     Attributes:
         total: What to call ``backward`` on, scalar.
         terms: The unweighted scalar terms that make it up, by name.
-        diagnostics: Detached values by name, ``[I]`` with one a stage or scalar; empty without a contrastive term.
+        diagnostics: Detached values by name, ``[I]`` with one a stage or scalar; empty without a contrastive term, and
+            where the loss was not asked for them.
     """
 
     total: Tensor
@@ -55,8 +56,14 @@ class CrossEntropyLoss(nn.Module):
         self.num_classes = num_classes
         self.cross_entropy = CrossEntropy(ignore_index=ignore_index) if cross_entropy is None else cross_entropy
 
-    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor] = ()) -> LossTerms:  # noqa: ARG002
-        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used."""
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        features: Sequence[Tensor] = (),  # noqa: ARG002  (what a contrastive loss is called with)
+        diagnose: bool = True,  # noqa: ARG002  (likewise)
+    ) -> LossTerms:
+        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used, and nothing is diagnosed."""
         cross_entropy = self.cross_entropy(logits, target)
         return LossTerms(cross_entropy, {"cross_entropy": cross_entropy})
 
@@ -74,6 +81,10 @@ class Diagnostics(Protocol):
 
 class Contrast(Protocol):
     """Contrastive terms on embeddings, as :class:`ContrastiveLoss` takes them."""
+
+    def __call__(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """The same terms, without the work that only diagnostics need."""
+        ...
 
     def forward_with_diagnostics(
         self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
@@ -127,25 +138,28 @@ class ContrastiveLoss(nn.Module):
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor]) -> LossTerms:
+    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor], diagnose: bool = True) -> LossTerms:
         """Loss of one batch.
 
         Args:
             logits: ``[B, N, H, W]``, at the target's resolution.
             target: ``[B, H, W]`` class ids or the ignore index.
             features: Encoder stages ``[B, C_i, H_i, W_i]``, shallowest first.
+            diagnose: Whether to fill ``diagnostics``, which costs time; the terms are the same either way.
 
         Returns:
             ``total``, and the terms ``cross_entropy`` and those of the contrast.
         """
         cross_entropy = self.cross_entropy(logits, target)
-        terms, diagnostics = self.contrast.forward_with_diagnostics(
-            self.heads(features),
-            target,
-            logits.detach().max(1).indices,  # several times as fast as argmax on a CPU
-        )
+        prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
+        named: dict[str, Tensor] = {}
+        if diagnose:
+            terms, diagnostics = self.contrast.forward_with_diagnostics(self.heads(features), target, prediction)
+            named = diagnostics.by_name()
+        else:
+            terms = self.contrast(self.heads(features), target, prediction)
         total = cross_entropy + self.current_alpha() * torch.stack(list(terms.values())).sum()
-        return LossTerms(total, {"cross_entropy": cross_entropy, **terms}, diagnostics.by_name())
+        return LossTerms(total, {"cross_entropy": cross_entropy, **terms}, named)
 
     def current_alpha(self) -> Tensor:
         """α of this step, a scalar on the loss's device: the warm-up ends with the full value at its last step."""
