@@ -13,6 +13,7 @@ Inputs are seeded; times are medians over repetitions in one process, with their
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 
 from contextrast.benchmarks import depthwise, distance, flatness, infer, loader, losses, step
 from contextrast.benchmarks.infer import WAYS
+from contextrast.benchmarks.measuring import CONSOLE
 from contextrast.errors import ContextrastError
 
 METHODS = ["contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_memory", "multiscale"]
@@ -28,39 +30,52 @@ METHODS = ["contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_me
 
 def main() -> None:
     """Run the benchmark that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    benchmarks: dict[str, Callable[..., Mapping[str, float | str]]] = {
-        "loss": losses, "memory": flatness, "distance": distance, "depthwise": depthwise, "loader": loader,
-        "step": step, "infer": infer,
-    }  # fmt: skip
-    for name, run in benchmarks.items():
-        command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
-        command.add_argument("--json", type=Path, help="also write the numbers to this file")
-        command.set_defaults(run=run)
-        if name == "memory":
-            command.add_argument("--steps", type=int, default=5000)
-        else:
-            command.add_argument("--repetitions", type=int, default=30 if name == "step" else 7)
-        if name in ("loss", "memory"):
-            command.add_argument("--methods", nargs="+", default=METHODS, help="files of conf/loss")
-    commands.choices["loss"].add_argument("--num-classes", type=int, nargs="+", default=[19])
-    commands.choices["step"].add_argument(
-        "--loss", type=_names, default=METHODS[:2], help="files of conf/loss: A,B,..."
-    )
-    commands.choices["infer"].add_argument("--ways", type=_names, default=[*WAYS], help=f"of {','.join(WAYS)}")
-    commands.choices["infer"].add_argument("--size", type=int, nargs=2, help="height and width; else the data's crop")
-    commands.choices["infer"].add_argument("--batch-size", type=int, default=1)
-    for name in ("loader", "step", "infer"):
-        commands.choices[name].add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
-    options = vars(parser.parse_args())
-    run, path, _ = (options.pop(key) for key in ("run", "json", "command"))
+    options = vars(_parser().parse_args())
+    run, numbers_path, text_path = (options.pop(key) for key in ("run", "json", "markdown"))
     try:
         numbers = run(**options)
     except ContextrastError as error:
         sys.exit(f"{error}")
-    if path is not None:
-        path.write_text(json.dumps({"threads": torch.get_num_threads(), **numbers}, indent=1) + "\n")
+    if numbers_path is not None:
+        numbers_path.write_text(json.dumps({"threads": torch.get_num_threads(), **numbers}, indent=1) + "\n")
+    if text_path is not None:
+        command = shlex.join(["python", *sys.argv])
+        text_path.write_text(f"```text\n$ {command}\n{CONSOLE.export_text()}```\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+
+    def command(run: Callable[..., Mapping[str, float | str]], name: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
+        added.add_argument("--json", type=Path, help="also write the numbers to this file")
+        added.add_argument("--markdown", type=Path, help="also write what is printed to this file")
+        added.set_defaults(run=run)
+        return added
+
+    def repeated(run: Callable[..., Mapping[str, float | str]], repetitions: int = 7) -> argparse.ArgumentParser:
+        added = command(run, run.__name__.removesuffix("es"))
+        added.add_argument("--repetitions", type=int, default=repetitions)
+        return added
+
+    of_losses, of_memory = repeated(losses), command(flatness, "memory")
+    of_losses.add_argument("--num-classes", type=int, nargs="+", default=[19])
+    of_losses.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width of the images")
+    of_losses.add_argument("--batch-size", type=int, default=4)
+    of_memory.add_argument("--steps", type=int, default=5000)
+    for benchmark in (of_losses, of_memory):
+        benchmark.add_argument("--methods", nargs="+", default=METHODS, help="files of conf/loss")
+    repeated(distance)
+    repeated(depthwise)
+    of_loader, of_steps, of_inference = repeated(loader), repeated(step, 30), repeated(infer)
+    of_steps.add_argument("--loss", type=_names, default=METHODS[:2], help="files of conf/loss: A,B,...")
+    of_inference.add_argument("--ways", type=_names, default=[*WAYS], help=f"of {','.join(WAYS)}")
+    of_inference.add_argument("--size", type=int, nargs=2, help="height and width; else the data's crop")
+    of_inference.add_argument("--batch-size", type=int, default=1)
+    for benchmark in (of_loader, of_steps, of_inference):
+        benchmark.add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
+    return parser
 
 
 def _names(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contextrast.callbacks.costs import StepClock, forget_peak_memory, peak_memory
+from contextrast.callbacks.costs import StepClock, WaitClock, forget_peak_memory, peak_memory
 
 CPU = torch.device("cpu")
 
@@ -37,6 +37,21 @@ def test_the_median_leaves_out_warm_up_and_waiting(timed):
 
 def test_several_batches_make_a_step(timed):
     assert timed([9] * 10 + [1, 2] * 3 + [7]).median(batches=2) == pytest.approx(3)
+
+
+def test_waits_are_those_between_batches_but_not_around_a_validation(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("contextrast.callbacks.costs.time.perf_counter", lambda: now)
+    clock = WaitClock()
+    for batch, (wait, work) in enumerate([(9, 1)] * 5 + [(1, 3), (2, 3), (100, 3), (3, 3)]):
+        now += wait
+        clock.start()
+        now += work
+        clock.stop()
+        assert (clock.share() is None) == (batch < 5), "nothing but warm-up"
+        if batch == 6:
+            clock.interrupt()
+    assert clock.share() == pytest.approx((1 + 2 + 3) / (1 + 2 + 3 + 4 * 3))
 
 
 def test_peak_memory_is_of_this_run():

@@ -32,6 +32,7 @@ def test_a_run_says_what_it_cost(module, data, trainer_for, tmp_path) -> None:
     deployed = (3 * 4 + 4) + 2 * 4 + (4 * 4 + 4)
     assert metrics["parameters"] == {"deployed": deployed, "training_only": (4 * 8 + 8) + (4 * 4 + 4)}
     assert 0 < metrics["step_seconds"] < metrics["train_seconds"]
+    assert 0 < metrics["waiting_share"] < 1
     assert 2**26 < metrics["peak_memory_bytes"] <= peak_memory(torch.device("cpu"))
 
 

@@ -95,3 +95,22 @@ def test_onnx_runtime_computes_what_torch_computes():
     image = torch.randn(1, 3, 40, 48)
     with torch.inference_mode():
         torch.testing.assert_close(OnnxNetwork(network)(image), network(image), rtol=1e-3, atol=1e-4)
+
+
+def test_a_call_of_each_loss(monkeypatch, tmp_path):
+    text = tmp_path / "text.md"
+    arguments = ["--methods", "contextrast", "multiscale", "--num-classes", "3", "5", "--size", "64", "128"]
+    numbers = measured(
+        monkeypatch, tmp_path, "loss", "--repetitions=1", "--batch-size=1", f"--markdown={text}", *arguments
+    )
+    for method in ("contextrast", "multiscale"):
+        for classes in (3, 5):
+            assert 0 < numbers[f"{method} {classes} fastest"] <= numbers[f"{method} {classes} slowest"]
+            assert numbers[f"{method} {classes} operations"] > 100
+            assert numbers[f"{method} {classes} host reads"] == 0
+            stages = sum(2 * 4 * 256 * (64 // stride) * (128 // stride) for stride in (4, 8, 16, 32))
+            bound = numbers[f"{method} {classes} roofline"]
+            assert bound == pytest.approx(stages / numbers["bytes_per_second"])
+    written = text.read_text()
+    assert written.startswith("```text\n$ python benchmark.py loss --repetitions=1")
+    assert f"{numbers['bytes_per_second'] / 1e9:.1f} GB/s" in written

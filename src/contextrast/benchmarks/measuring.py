@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-CONSOLE = Console()
+CONSOLE = Console(record=True)
+"""Where benchmarks print; it remembers what was printed."""
 
 
 def timed(call: Callable[[], object], repetitions: int) -> list[float]:
@@ -47,6 +48,13 @@ def added_memory(call: Callable[[], object]) -> float:
     done.set()
     watcher.join()
     return max(0.0, (peak - before) / 2**20)
+
+
+def copy_bandwidth(megabytes: int = 256) -> float:
+    """Bytes a second of the machine's memory: those read and written by the fastest of several copies of a tensor."""
+    source = torch.ones(megabytes * 2**18)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / min(timed(lambda: target.copy_(source), 10))
 
 
 def resident_bytes() -> int:

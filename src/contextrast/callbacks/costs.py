@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 _WARM_UP = 5
-"""Steps that are not timed: the first ones allocate memory, choose kernels and fill caches."""
+"""Steps that are not timed: the first ones allocate memory, choose kernels and fill caches, workers start."""
 
 
 class StepClock:
@@ -64,6 +64,40 @@ class StepClock:
     def _read(self) -> None:
         began, ended = self._pending.popleft()
         self._seconds.append(began.elapsed_time(ended) / 1000)
+
+
+class WaitClock:
+    """Times how long the host waits between batches of training: for data, and for sending it to the device.
+
+    Waits of the warm-up do not count, nor does what lies around a validation.
+    """
+
+    def __init__(self) -> None:
+        self._ended: float | None = None
+        self._began: float | None = None
+        self._batches = 0
+        self._waited = self._worked = 0.0
+
+    def start(self) -> None:
+        """A batch begins."""
+        self._began = time.perf_counter()
+        if self._ended is not None and self._batches >= _WARM_UP:
+            self._waited += self._began - self._ended
+
+    def stop(self) -> None:
+        """The batch is done, as far as the host is concerned."""
+        self._ended = time.perf_counter()
+        if self._began is not None and self._batches >= _WARM_UP:
+            self._worked += self._ended - self._began
+        self._batches += 1
+
+    def interrupt(self) -> None:
+        """Something else than training follows."""
+        self._ended = None
+
+    def share(self) -> float | None:
+        """Share of the time that was spent waiting, in [0, 1]; None if there was no batch after the warm-up."""
+        return self._waited / (self._waited + self._worked) if self._worked else None
 
 
 def forget_peak_memory(device: torch.device) -> None:

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from typing_extensions import override
 
-from contextrast.callbacks.costs import StepClock, forget_peak_memory, peak_memory
+from contextrast.callbacks.costs import StepClock, WaitClock, forget_peak_memory, peak_memory
 from contextrast.callbacks.summary import count_parameters
 from contextrast.reporting.run_files import environment, write_json
 from contextrast.reporting.tables import scores_to_dict
@@ -22,7 +22,8 @@ class RunFiles(pl.Callback):
 
     ``metrics.json`` holds the scores of the last step with per-class values and confusion matrix, the best mIoU of all
     validations, and what the run cost: the parameters of the deployed network and of what exists in training only, the
-    seconds of training, the median seconds of a step, and the peak of memory in bytes. It appears when the last step
+    seconds of training, the median seconds of a step, the share of the time between steps in which the host waited for
+    data, and the peak of memory in bytes. It appears when the last step
     has been validated, in the run or by ``trainer.validate`` after it, and not when the run stops with an error.
 
     Args:
@@ -33,6 +34,7 @@ class RunFiles(pl.Callback):
         self.directory = Path(directory)
         self._began = time.monotonic()
         self._clock = StepClock(torch.device("cpu"))
+        self._waits = WaitClock()
         self._costs: dict[str, Any] = {}
         self._last: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
@@ -48,6 +50,7 @@ class RunFiles(pl.Callback):
         """Start the clocks."""
         forget_peak_memory(pl_module.device)
         self._clock = StepClock(pl_module.device)
+        self._waits = WaitClock()
         self._began = time.monotonic()
 
     @override
@@ -55,6 +58,7 @@ class RunFiles(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Time the batch."""
+        self._waits.start()
         self._clock.start()
 
     @override
@@ -63,6 +67,7 @@ class RunFiles(pl.Callback):
     ) -> None:
         """The batch is done, what other callbacks make of it included."""
         self._clock.stop()
+        self._waits.stop()
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -71,9 +76,15 @@ class RunFiles(pl.Callback):
         self._costs = {
             "train_seconds": round(time.monotonic() - self._began, 2),
             "step_seconds": self._clock.median(trainer.accumulate_grad_batches),
+            "waiting_share": self._waits.share(),
             "peak_memory_bytes": peak_memory(pl_module.device),
             "parameters": {"deployed": deployed, "training_only": count_parameters(pl_module) - deployed},
         }
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What lies between the batches around a validation is no wait for data."""
+        self._waits.interrupt()
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
