@@ -23,7 +23,7 @@ from contextrast.reporting.comparison_tables import terminal_tables
 from contextrast.reporting.run_files import write_json
 from contextrast.reporting.runs import read_result, variant_run
 
-_PLACES = ("data.root=", "data.num_workers=", "paths.")  # overrides that do not change a result
+_PLACES = ("data.root=", "data.num_workers=", "data.cache", "paths.")  # overrides that do not change a result
 
 
 def main() -> None:

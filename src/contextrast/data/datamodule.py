@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args
 import cv2
 from lightning import LightningDataModule
 
+from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.device_transforms import augment_on_device
+from contextrast.data.files import FileDataset
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate
 from contextrast.data.sampler import EpochSampler, EvalSampler
@@ -39,6 +41,8 @@ class SegmentationDataModule(LightningDataModule):
         color_jitter: Arguments of ``ColorJitter``; ``None`` for none.
         seed: Seed of order and augmentation.
         pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
+        cache: Folder that keeps decoded files, see `DecodedCache`; ``None`` decodes them every time.
+        cache_gib: GiB that it may hold.
 
     Raises:
         ConfigError: An argument that cannot work.
@@ -59,6 +63,8 @@ class SegmentationDataModule(LightningDataModule):
         color_jitter: Mapping[str, float] | None = None,
         seed: int = 0,
         pin_memory: bool = False,
+        cache: str | Path | None = None,
+        cache_gib: float = 32.0,
     ) -> None:
         super().__init__()
         for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
@@ -77,6 +83,7 @@ class SegmentationDataModule(LightningDataModule):
         self.seed = seed
         self.pin_memory = pin_memory
         self.augment = augment
+        self._cache = None if cache is None else DecodedCache(cache, int(cache_gib * 2**30))
         self._make = dataset
         self._own = {} if root is None else {"root": root}
         self._transform = TrainTransform(crop, scale, flip, color_jitter, seed)
@@ -104,7 +111,10 @@ class SegmentationDataModule(LightningDataModule):
         """
         if split not in self._datasets:
             transform = self._transform if split == "train" and self.augment == "cpu" else None
-            self._datasets[split] = self._make(**self._own, split=split, transform=transform)
+            dataset = self._make(**self._own, split=split, transform=transform)
+            if isinstance(dataset, FileDataset):
+                dataset.cache = self._cache
+            self._datasets[split] = dataset
         return self._datasets[split]
 
     def setup(self, stage: str) -> None:

@@ -1,10 +1,12 @@
 """Datasets of files: what those with an image file and a mask file a sample have in common."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.labels import IGNORE_INDEX
@@ -17,6 +19,7 @@ class FileDataset(SegmentationDataset):
 
     Attributes:
         pairs: The files of the samples, in order.
+        cache: Where decoded samples are kept; None for nowhere.
 
     Args:
         pairs: Files; the header of each is read once, so that what is no image or has another size shows at once.
@@ -35,6 +38,7 @@ class FileDataset(SegmentationDataset):
         super().__init__(transform)
         check_headers(pairs)
         self.pairs = pairs
+        self.cache: DecodedCache | None = None
         self._decode = decode
 
     def __len__(self) -> int:
@@ -55,6 +59,12 @@ class FileDataset(SegmentationDataset):
     def read(self, index: int) -> tuple[Picture, Picture]:
         """Reads image ``[H, W, 3]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
         pair = self.pairs[index]
+        if self.cache is None:
+            return self._decoded(pair)
+        files = [pair.image] if pair.mask is None else [pair.image, pair.mask]
+        return self.cache.read(files, self._decode, partial(self._decoded, pair))
+
+    def _decoded(self, pair: Pair) -> tuple[Picture, Picture]:
         if pair.mask is None:
             image = decode_image(pair.image)
             return image, np.full(image.shape[:2], IGNORE_INDEX, dtype=np.uint8)
