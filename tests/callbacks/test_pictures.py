@@ -1,5 +1,7 @@
 """Pictures after validation: which images, what is drawn, and what stays untouched."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,18 @@ def test_a_sheet_after_every_validation_and_none_of_the_sanity_check(module, dat
     assert sheet.shape[1] >= 4 * 30
     windows = np.lib.stride_tricks.sliding_window_view(sheet, image.shape).reshape(-1, *image.shape)
     assert (windows == image).all(axis=(1, 2, 3)).any(), "the image itself is in the sheet"
+
+
+def test_layers_of_the_last_validation_alone_are_kept(module, data, trainer_for, tmp_path) -> None:
+    trainer_for([PredictionPictures(tmp_path, 2)]).fit(module, data)
+    index = json.loads((tmp_path / "layers" / "layers.json").read_text())
+    assert (index["step"], index["names"]) == (6, ["block_2", "block_6"])
+    kinds = ("image.jpg", "truth.png", "prediction.png", "errors.png", "negatives.png")
+    expected = {"layers.json", *(f"{place}_{kind}" for place in (0, 1) for kind in kinds)}
+    assert {file.name for file in (tmp_path / "layers").iterdir()} == expected
+    _, mask = data.dataset("val").read(2)
+    with Image.open(tmp_path / "layers" / "0_truth.png") as truth:
+        assert np.array_equal(np.asarray(truth), np.where(mask == 255, 0, mask + 1))
 
 
 def test_drawing_changes_nothing_in_the_network(module, data, trainer_for, tmp_path) -> None:

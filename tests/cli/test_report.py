@@ -1,6 +1,7 @@
 """The command over folders: tables on the terminal and in files, and one clear error for what cannot be."""
 
 import csv
+import itertools
 import json
 
 import pytest
@@ -16,14 +17,16 @@ def sweep(tmp_path):
 
 def test_a_sweep_is_printed_and_written(sweep, tmp_path, capsys):
     write_run(sweep / "stopped", ["loss.alpha=0.4", "data=camvid", "seed=0"], number=9, alpha=0.4)
-    files = [tmp_path / "new" / "table.md", tmp_path / "new" / "table.csv"]
-    report.main([str(sweep), "--baseline", "0.1", "--markdown", str(files[0]), "--csv", str(files[1])])
+    files = [tmp_path / "new" / name for name in ("table.md", "table.csv", "page.html")]
+    arguments = zip(("--markdown", "--csv", "--html"), map(str, files), strict=True)
+    report.main([str(sweep), "--baseline", "0.1", *itertools.chain(*arguments)])
     printed = capsys.readouterr().out
     for shown in ("CamVid", "55.00 ± 7.07", "+1.50", "loss.alpha=0.4, seed 0: not finished", "5.00 M", "125 ms", "–"):
         assert shown in printed
     assert "| `loss.alpha=0.2` | 2 | 56.50 ± 6.36 | +1.50 |" in files[0].read_text()
     with files[1].open() as file:
         assert [row["finished"] for row in csv.DictReader(file)] == ["2", "2", "0"]
+    assert "loss.alpha=0.4, seed 0: not finished" in files[2].read_text()
 
 
 def test_results_and_other_metrics(tmp_path, capsys):

@@ -106,6 +106,36 @@ def test_what_is_no_run_of_training_is_left_out_with_its_reason(tmp_path):
     assert "metrics.json cannot be read" in reasons["damaged"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (".hydra/hydra.yaml", "[1, 2]", None),
+        (".hydra/hydra.yaml", "hydra:", None),
+        ("overrides.yaml", "[1, 2.5]", None),
+        ("overrides.yaml", "a: b", "overrides are no list"),
+        ("config.yaml", "loss: {}\nseed: 0\ndata: [1]", "no loss or no dataset"),
+        ("config.yaml", "loss: {}\nseed: 0\ndata: {dataset: {split: x}}\npaths: somewhere", None),
+        ("config.yaml", "just words", "no loss or no dataset"),
+        ("metrics.json", "[0.5]", "metrics no mapping"),
+    ],
+)
+def test_foreign_files_are_left_out_or_do_not_matter(tmp_path, name, content, reason):
+    run = write_run(tmp_path / "run", [], 0.5)
+    (run / ".hydra").mkdir(exist_ok=True)
+    (run / name).write_text(content)
+    records = read_runs([tmp_path])
+    if reason is None:
+        assert [run.metrics["miou"] for run in records.runs] == [0.5]
+    else:
+        assert reason in records.left_out[run]
+
+
+def test_an_error_in_another_encoding_is_read(tmp_path):
+    run = write_run(tmp_path / "run", [], error="x")
+    (run / "error.txt").write_bytes("Fehler: \xfc".encode("latin-1") + b"\nmore")
+    assert read_runs([tmp_path]).runs[0].state == "failed: Fehler: \ufffd"
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_folders_without_runs_are_an_error(tmp_path, make):
     folder = tmp_path / "empty"

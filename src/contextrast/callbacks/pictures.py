@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,35 +18,21 @@ from contextrast.data import SegmentationDataset
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.reporting import figures
 from contextrast.reporting.figures import Ids, Picture
+from contextrast.reporting.page_layers import Layers, write_layers
+from contextrast.reporting.page_pictures import LAYERS
 
 if TYPE_CHECKING:
     from contextrast.module import SegmentationModule
 
 
-class Example(NamedTuple):
-    """One validation image and what became of it.
-
-    Attributes:
-        name: Short id of the sample.
-        image: RGB picture ``[H, W, 3]``.
-        target: Ground truth ``[H, W]``.
-        prediction: Predicted train ids ``[H, W]``.
-        boundary: Error-boundary picture ``[H, W, 3]``.
-    """
-
-    name: str
-    image: Picture
-    target: Ids
-    prediction: Ids
-    boundary: Picture
-
-
 class PredictionPictures(pl.Callback):
     """Draws image, ground truth, prediction and error boundary of the same few validation images every time.
 
-    The sheet goes to ``<directory>/step_<step>.png``. A W&B logger gets ``pictures/predictions``, with prediction and
-    ground truth as masks, and ``pictures/error_boundary``: the errors, the edges of their regions, and the negatives
-    that boundary-aware sampling selects, at full resolution and with the loss's own settings where it has them.
+    The sheet goes to ``<directory>/step_<step>.png``; its layers, of the last validation alone and small, to
+    ``<directory>/layers``, where ``contextrast-report --html`` finds them. A W&B logger gets ``pictures/predictions``,
+    with prediction and ground truth as masks, and ``pictures/error_boundary``: the errors, the edges of their regions,
+    and the negatives that boundary-aware sampling selects, at full resolution and with the loss's own settings where
+    it has them.
 
     Args:
         directory: Folder of the pictures.
@@ -69,11 +55,12 @@ class PredictionPictures(pl.Callback):
         labels, examples = module.labels, self._examples(trainer, module)
         self.directory.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet(examples, labels)).save(self.directory / f"step_{step:06d}.png")
+        write_layers(self.directory / LAYERS.name, step, examples, labels)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 _log(logger, examples, labels, step)
 
-    def _examples(self, trainer: pl.Trainer, module: "SegmentationModule") -> list[Example]:
+    def _examples(self, trainer: pl.Trainer, module: "SegmentationModule") -> list[Layers]:
         dataset: SegmentationDataset = trainer.datamodule.dataset("val")  # type: ignore[attr-defined]
         negatives = sampling_of(module.loss)
         indices = spread(len(dataset), self.num_images)
@@ -93,37 +80,42 @@ def sampling_of(loss: nn.Module | None) -> BoundaryAwareNegatives:
     return next((part for part in parts if isinstance(part, BoundaryAwareNegatives)), BoundaryAwareNegatives())
 
 
-def boundary_picture(
-    image: Picture, target: Ids, prediction: Ids, num_classes: int, negatives: BoundaryAwareNegatives
-) -> Picture:
-    """Where boundary-aware sampling looks in one image.
+def sampling_layers(
+    name: str, image: Picture, target: Ids, prediction: Ids, num_classes: int, negatives: BoundaryAwareNegatives
+) -> Layers:
+    """One image, what became of it, and where boundary-aware sampling looks in it.
 
     Args:
+        name: Short id of the sample.
         image: RGB picture ``[H, W, 3]``.
         target: Ground truth ``[H, W]``.
         prediction: Predicted train ids ``[H, W]``.
         num_classes: N.
         negatives: The sampling; its percentage and reading of the error map are used.
-
-    Returns:
-        RGB picture ``[H, W, 3]``, see `figures.error_boundary`.
     """
     truth, guess = (torch.from_numpy(ids.astype(np.int64))[None] for ids in (target, prediction))
     selected = negatives.select(truth, guess, num_classes, IGNORE_INDEX)[0] >= 0
     whole = BoundaryAwareNegatives(percentage=100, error_map=negatives.error_map)
     edges = region_edges(whole.select(truth, guess, num_classes, IGNORE_INDEX))[0]
     errors = (truth != guess) & (truth != IGNORE_INDEX)
-    return figures.error_boundary(image, errors[0].numpy(), edges.numpy(), selected.numpy())
+    return Layers(name, image, target, prediction, errors[0].numpy(), edges.numpy(), selected.numpy())
 
 
-def sheet(examples: Sequence[Example], labels: LabelTable) -> Picture:
+def boundary_picture(
+    image: Picture, target: Ids, prediction: Ids, num_classes: int, negatives: BoundaryAwareNegatives
+) -> Picture:
+    """Where boundary-aware sampling looks in one image, RGB ``[H, W, 3]``; see `sampling_layers` for the arguments."""
+    return _boundary(sampling_layers("", image, target, prediction, num_classes, negatives))
+
+
+def sheet(examples: Sequence[Layers], labels: LabelTable) -> Picture:
     """One row an example, with the legend of classes and marks below."""
     rows = [
         [
             example.image,
             figures.overlay(example.image, example.target, labels, alpha=0.7),
             figures.overlay(example.image, example.prediction, labels, alpha=0.7),
-            example.boundary,
+            _boundary(example),
         ]
         for example in examples
     ]
@@ -131,23 +123,26 @@ def sheet(examples: Sequence[Example], labels: LabelTable) -> Picture:
     return figures.contact_sheet(rows, ["image", "ground truth", "prediction", "error boundary"], legend)
 
 
+def _boundary(layers: Layers) -> Picture:
+    return figures.error_boundary(layers.image, layers.errors, layers.edges, layers.negatives)
+
+
 def _example(
     dataset: SegmentationDataset, index: int, module: "SegmentationModule", negatives: BoundaryAwareNegatives
-) -> Example:
+) -> Layers:
     sample = dataset[index]
     logits = module.predict(sample["image"][None].to(module.device))
     image = sample["image"].permute(1, 2, 0).numpy()
     target, prediction = sample["mask"].numpy(), logits.max(dim=1).indices[0].cpu().numpy()
-    boundary = boundary_picture(image, target, prediction, dataset.labels.num_classes, negatives)
-    return Example(sample["name"], image, target, prediction, boundary)
+    return sampling_layers(sample["name"], image, target, prediction, dataset.labels.num_classes, negatives)
 
 
-def _log(logger: WandbLogger, examples: Sequence[Example], labels: LabelTable, step: int) -> None:
+def _log(logger: WandbLogger, examples: Sequence[Layers], labels: LabelTable, step: int) -> None:
     import wandb  # noqa: PLC0415  (only where W&B is in use)
 
     from contextrast.reporting import wandb_media  # noqa: PLC0415  (imports wandb)
 
     masked = [wandb_media.segmentation(e.image, e.target, e.prediction, labels, e.name) for e in examples]
-    boundaries = [wandb.Image(e.boundary, caption=e.name) for e in examples]
+    boundaries = [wandb.Image(_boundary(e), caption=e.name) for e in examples]
     content: dict[str, Any] = {"pictures/predictions": masked, "pictures/error_boundary": boundaries}
     logger.log_metrics(content, step=step)

@@ -1,4 +1,4 @@
-"""``contextrast-report``: runs as a table of means, spreads and paired differences."""
+"""``contextrast-report``: runs as a table of means, spreads and paired differences, and as a page."""
 
 import argparse
 import sys
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import get_console
+from rich.console import Console
 
 from contextrast.errors import ContextrastError
 from contextrast.reporting.comparison import compare
 from contextrast.reporting.comparison_tables import comma_separated, markdown, terminal_tables
+from contextrast.reporting.page import html_page
 from contextrast.reporting.runs import read_runs
 
 
@@ -28,11 +30,18 @@ def report(arguments: argparse.Namespace) -> None:
             console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for path, reason in records.left_out.items():
         console.print(f"left out: {path}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for path, text in ((arguments.markdown, markdown), (arguments.csv, comma_separated)):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text(comparisons), encoding="utf-8")
-            console.print(f"Written: {path}", soft_wrap=True)
+    if arguments.markdown is not None:
+        _write(arguments.markdown, markdown(comparisons), console)
+    if arguments.csv is not None:
+        _write(arguments.csv, comma_separated(comparisons), console)
+    if arguments.html is not None:
+        _write(arguments.html, html_page(comparisons, records.left_out), console)
+
+
+def _write(path: Path, text: str, console: Console) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    console.print(f"Written: {path}", soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,6 +68,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--metric", default="miou", help="score of metrics.json, such as miou, best.miou or iou.Pole")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="also write the tables as Markdown")
     parser.add_argument("--csv", type=Path, metavar="PATH", help="also write the rows as CSV, with all digits")
+    parser.add_argument(
+        "--html", type=Path, metavar="PATH",
+        help="also write one page with tables, curves, classes, pictures, costs and commands, for any browser",
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 

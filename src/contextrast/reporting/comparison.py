@@ -54,7 +54,7 @@ class Row:
 
     def _recorded(self, key: str) -> list[Any]:
         values = (value_of(run.metrics, key) for run in self.runs)
-        return [value for value in values if value is not None]
+        return [value for value in values if isinstance(value, int | float)]
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _score(run: Run, metric: str) -> float | None:
         ConfigError: If it is no fraction.
     """
     value = value_of(run.metrics, metric)
-    if value is None:
+    if value is None or value != value:  # noqa: PLR0124  (not a number, as a foreign file may say)
         return None
     if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(f"--metric {metric}: {value} in {run.path} is no fraction. Choose a score such as miou.")

@@ -14,7 +14,12 @@ from contextrast.errors import ConfigError
 ERROR_FILE: Final = "error.txt"
 """File of a run folder that says, in its first line, why a job of a sweep failed."""
 
-_PLACES: Final = ("paths.", "logger.", "data.root")  # where things lie and what is recorded do not change a result
+_PLACES: Final = (
+    "paths.",
+    "logger.",
+    "data.root",
+    "data.cache",
+)  # where things lie and what is recorded do not change a result
 _NO_SETTING: Final = re.compile(r"seed|ablation|logger\b.*|paths\b.*")  # overrides that do not tell settings apart
 _MISSING: Final = object()
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is there
@@ -121,10 +126,10 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: A run's composed configuration as plain containers; its run folder counts as equal to any other.
     """
-    run_dir = config.get("paths", {}).get("run_dir")
+    run_dir = _section(config.get("paths")).get("run_dir")
     flat = dict(_flatten(config, ""))
     return {
-        key: value.replace(run_dir, "RUN") if isinstance(value, str) and run_dir else value
+        key: value.replace(run_dir, "RUN") if isinstance(value, str) and isinstance(run_dir, str) and run_dir else value
         for key, value in flat.items()
         if not key.startswith(_PLACES)
     }
@@ -143,7 +148,7 @@ def by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 def headline(path: Path) -> str:
     """The first line of an error file."""
-    return path.read_text(encoding="utf-8").partition("\n")[0]
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
 
 
 def load(path: Path) -> Any:
@@ -177,25 +182,32 @@ def _read_folder(folder: Path) -> Run:
     """The run in a run folder; one that failed early has only what Hydra wrote, which is not resolved."""
     resolved = load(folder / "config.yaml")
     config = resolved or load(folder / ".hydra" / "config.yaml")
-    if not isinstance(config, dict) or "loss" not in config or "dataset" not in (config.get("data") or {}):
+    if "loss" not in _section(config) or not _section(_section(config).get("data")).get("dataset"):
         raise ConfigError(f"{folder} is no run of contextrast-train: its configuration has no loss or no dataset")
     if not isinstance(config.get("seed"), int):
         raise ConfigError(f"{folder} does not say which seed it had: seed={config.get('seed')}")
-    hydra = load(folder / ".hydra" / "hydra.yaml") or {}
-    number = hydra.get("hydra", {}).get("job", {}).get("num")
+    hydra = _section(load(folder / ".hydra" / "hydra.yaml"))
+    number = _section(_section(hydra.get("hydra")).get("job")).get("num")
     # Hydra rewrites its own files when somebody starts into the folder of a finished run, also if that is refused.
     overrides = load(folder / "overrides.yaml") or load(folder / ".hydra" / "overrides.yaml") or []
     metrics = load(folder / "metrics.json")
+    if not isinstance(overrides, list) or not isinstance(metrics, dict | None):
+        raise ConfigError(f"{folder} is no run of contextrast-train: overrides are no list, or metrics no mapping")
     return Run(
         path=folder,
-        data=dict(_flatten(config["data"]["dataset"], "data.dataset.")),
-        overrides=_overrides(overrides),
+        data=dict(_flatten(_section(config["data"]["dataset"]), "data.dataset.")),
+        overrides=_overrides([str(text) for text in overrides]),
         seed=config["seed"],
         settings=_without_seeds(flat_settings(resolved)) if resolved else None,
         metrics=metrics,
         state="finished" if metrics is not None else _why_unfinished(folder),
         order=number if isinstance(number, int) else 0,
     )
+
+
+def _section(content: Any) -> Mapping[str, Any]:
+    """A mapping; an empty one in place of anything else, as files that others wrote may hold."""
+    return content if isinstance(content, Mapping) else {}
 
 
 def _why_unfinished(folder: Path) -> str:
