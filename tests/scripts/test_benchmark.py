@@ -114,3 +114,11 @@ def test_a_call_of_each_loss(monkeypatch, tmp_path):
     written = text.read_text()
     assert written.startswith("```text\n$ python benchmark.py loss --repetitions=1")
     assert f"{numbers['bytes_per_second'] / 1e9:.1f} GB/s" in written
+
+
+@pytest.mark.slow
+def test_distance_and_selection(monkeypatch, tmp_path, capsys):
+    numbers = measured(monkeypatch, tmp_path, "distance", "--repetitions=1")
+    assert numbers["exact differing"] == 0
+    assert 0 < numbers["kornia differing"] < numbers["selected by scipy"]
+    assert f"{numbers['selected by scipy']} pixels that scipy's transform selects" in capsys.readouterr().out
