@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 # Written when everything is installed; older than the requirements means install again.
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# What the tests need; ray alone is as large as all of it, and its tests skip without it.
+EXTRAS := export demo sweep dashboards analysis docs dev
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint format lock clean
+.PHONY: help train test test-slow lint format docs notebooks lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,8 +32,14 @@ format: $(INSTALLED) ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED) ## build the documentation into build/docs; a broken link is an error
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+
+notebooks: $(INSTALLED) ## run the notebooks and keep their outputs
+	$(BIN)/python scripts/run_notebooks.py notebooks/*.ipynb
+
 lock: $(INSTALLED) ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet \
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --upgrade --quiet \
 		--no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 clean: ## remove caches and build products; keeps .venv, runs and results

@@ -53,9 +53,11 @@ def test_every_model_builds(composed, path):
         assert network(torch.zeros(1, 3, 33, 47)).shape == (1, 3, 33, 47)
 
 
-@pytest.mark.parametrize("name", ["evaluate", "predict"])
-def test_the_other_commands_compose(composed, name):
-    assert composed(name, "checkpoint=x.ckpt").checkpoint == "x.ckpt"
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["predict"], ["export", "format=onnx"], ["export", "format=smp"], ["demo"]]
+)
+def test_the_other_commands_compose(composed, command):
+    assert composed(*command, "checkpoint=x.ckpt").checkpoint == "x.ckpt"
 
 
 def test_the_check_composes(composed):

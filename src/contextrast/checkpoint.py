@@ -1,6 +1,5 @@
 """Reading a run's checkpoint back: its settings, its classes, its deployed network and its embedding heads."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,7 @@ class Checkpoint:
             CheckpointError: If the weights do not fit the network, which overrides can cause.
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
-        network: Segmenter = instantiate(settings, num_classes=self.labels.num_classes)
+        network: Segmenter = instantiate(settings, ["contextrast.models."], num_classes=self.labels.num_classes)
         wrong = _mismatches(network.state_dict(), self.weights, "network")
         if wrong:
             raise CheckpointError(
@@ -77,7 +76,9 @@ class Checkpoint:
         if "loss" not in self.config:
             raise CheckpointError(f"{self.path} has weights of embedding heads, but no settings of their loss.")
         channels = list(network.stage_channels)
-        loss: nn.Module = instantiate(self.config["loss"], num_classes=self.labels.num_classes, in_channels=channels)
+        loss: nn.Module = instantiate(
+            self.config["loss"], ["contextrast.contrast."], num_classes=self.labels.num_classes, in_channels=channels
+        )
         heads = loss.get_submodule("heads") if hasattr(loss, "heads") else nn.Module()
         wrong = _mismatches(heads.state_dict(), self.head_weights, "loss")
         if wrong:
@@ -102,8 +103,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        first_line = str(error).partition("\n")[0]
+    except Exception as error:  # what a damaged file makes the unpickler raise has no common type
+        first_line = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path} cannot be read ({first_line}). It is damaged, or no checkpoint.") from error
     if not isinstance(content, dict) or not {"model", "data", "labels"} <= set(content.get("hyper_parameters", {})):
         raise CheckpointError(

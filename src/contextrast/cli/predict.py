@@ -16,6 +16,7 @@ from contextrast.cli.app import command
 from contextrast.data.decoding import decode_image
 from contextrast.data.labels import LabelTable
 from contextrast.errors import ConfigError, DataError
+from contextrast.export import Exported, is_export, load_export
 from contextrast.models import Segmenter, multi_scale_probabilities, sliding_window_probabilities
 from contextrast.reporting.figures import overlay
 
@@ -29,22 +30,34 @@ def predict(config: DictConfig) -> None:
         ContextrastError: If the checkpoint or an image cannot be used, or two results would have one name.
     """
     run_dir = Path(config.paths.run_dir)
-    checkpoint = load_checkpoint(config.checkpoint)
     images = find_images(config.input)
     names = result_names(images)
     device = torch.device(
         ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     )
-    network = checkpoint.network().to(device)
+    network, labels = load_network(Path(config.checkpoint).expanduser(), device, config.trusted)
     for (path, _), name in track(list(zip(images, names, strict=True)), "Predicting"):
         image = decode_image(path)
-        ids = segment(network, image, config)
-        save_mask(ids, checkpoint.labels, run_dir / "masks" / name)
+        ids = segment(network, image, config, device)
+        save_mask(ids, labels, run_dir / "masks" / name)
         if config.overlay_alpha is not None:
             target = run_dir / "overlays" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(overlay(image, ids, checkpoint.labels, config.overlay_alpha)).save(target)
+            Image.fromarray(overlay(image, ids, labels, config.overlay_alpha)).save(target)
     get_console().print(f"{len(images)} image(s): {run_dir / 'masks'}", soft_wrap=True)
+
+
+def load_network(path: Path, device: torch.device, trusted: bool) -> tuple[Segmenter | Exported, LabelTable]:
+    """The network of a checkpoint, or one that was exported, and its classes.
+
+    Raises:
+        ContextrastError: If there is none, or it cannot be used.
+    """
+    if is_export(path):
+        exported = load_export(path, device, trusted)
+        return exported, exported.labels
+    checkpoint = load_checkpoint(path)
+    return checkpoint.network().to(device), checkpoint.labels
 
 
 def find_images(pattern: str) -> list[tuple[Path, Path]]:
@@ -85,9 +98,10 @@ def result_names(images: list[tuple[Path, Path]]) -> list[Path]:
 
 
 @torch.inference_mode()
-def segment(network: Segmenter, image: NDArray[np.uint8], config: DictConfig) -> NDArray[np.uint8]:
+def segment(
+    network: Segmenter | Exported, image: NDArray[np.uint8], config: DictConfig, device: torch.device
+) -> NDArray[np.uint8]:
     """Train ids ``[H, W]`` of an RGB image ``[H, W, 3]``, in sliding windows where it is larger than one."""
-    device = network.mean.device
     pixels = network.normalize(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(device))
     window = config.window
     if window is not None and (pixels.shape[2] > window[0] or pixels.shape[3] > window[1]):

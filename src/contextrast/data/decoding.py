@@ -25,6 +25,9 @@ Color = tuple[int, int, int]
 MAX_CLASSES: Final = 254
 """Train ids fit into one byte beside the ignore index and a mark for what is unknown."""
 
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
+"""What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
+
 _UNKNOWN: Final = 254
 _MAX_VALUE: Final = 65535
 _STRETCH: Final = {"L;2": 85, "L;4": 17}  # pillow brings grey values of 2 and 4 bits to 0..255
@@ -35,7 +38,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
     """Decodes an image file to RGB; grey, palette and CMYK files are converted.
 
     Args:
-        path: Any format that pillow reads, 8 bits a channel.
+        path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits a channel.
         size: Height and width of the image's mask, which decides about rotation: an image that has this size as it is
             stored stays so (also where the tag asks for half a turn, or the image is square); one that has it only
             when turned as its EXIF tag says is turned. Without a size, and where neither fits, it stays as stored.
@@ -197,13 +200,17 @@ def opened(path: Path) -> Iterator[ImageFile]:
     """Opens an image file; what goes wrong inside the ``with`` is said with its path.
 
     Raises:
-        DataError: The file is missing, truncated or no image.
+        DataError: The file is missing, truncated, no image, or its header promises too many pixels.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=_FORMATS) as file:
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces."
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
         raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error

@@ -1,7 +1,7 @@
 """List files: which images a split has, one name a line."""
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from contextrast.data.pairing import fail_if
 from contextrast.errors import DataError, MissingSplitError
@@ -12,12 +12,19 @@ def read_image_list(path: Path) -> list[str]:
 
     Raises:
         MissingSplitError: There is no such file.
-        DataError: The file names no image, or one twice.
+        DataError: The file names no image, one twice, or one outside the dataset.
     """
     if not path.is_file():
         raise MissingSplitError(f"{path} does not exist; it lists the images of the split.")
     names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     fail_if([name for name, count in Counter(names).items() if count > 1], f"{path} names images more than once")
+    fail_if([name for name in names if _leaves(name)], f"{path} has entries that leave the dataset's folder")
     if not names:
         raise DataError(f"{path} names no image. Fetch it again.")
     return names
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name, joined to a folder, can be a path outside of it, on any system."""
+    windows = PureWindowsPath(name)  # splits at slashes of both kinds
+    return PurePosixPath(name).is_absolute() or bool(windows.anchor) or ".." in windows.parts

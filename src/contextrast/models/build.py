@@ -19,7 +19,10 @@ ARCHITECTURES: dict[str, type[smp.base.SegmentationModel]] = {
 }
 
 IMAGENET = "imagenet"
-_OWN = ("self", "encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation", "kwargs")
+_OWN = (
+    "self", "encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation", "kwargs",
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir",  # weights elsewhere
+)  # fmt: skip
 
 
 def build_network(
@@ -41,6 +44,10 @@ def build_network(
     build = {name.lower(): cls for name, cls in ARCHITECTURES.items()}.get(architecture.lower())
     if build is None:
         raise ConfigError(f"Unknown model.architecture={architecture}. {_near(architecture, ARCHITECTURES)}")
+    if ":" in encoder:  # timm takes `hf-hub:NAME` and `local-dir:PATH`, and asks for them at once
+        raise ConfigError(
+            f"model.encoder={encoder} names a place. Name an encoder; its weights are model.encoder_weights."
+        )
     _check_options(options, inspect.signature(build.__init__).parameters, architecture, encoder)
     try:
         with warnings.catch_warnings():

@@ -1,0 +1,62 @@
+"""The network as it is deployed: pixels in, logits out, with everything between them inside."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from contextrast.models import Segmenter
+
+
+class Deployed(nn.Module):
+    """Segments images as their files have them: normalises, pads, runs the plain network and crops.
+
+    The same function as a `Segmenter` behind its ``normalize``, written without a branch on the image's size, so that
+    a graph traced from it holds for every size.
+
+    Args:
+        network: The plain network.
+        mean: Mean of red, green and blue in units of 0..1.
+        std: Standard deviation of each channel, likewise.
+        stride: Number that has to divide the sides the plain network takes.
+        smallest_side: Shortest side in pixels that it takes.
+    """
+
+    def __init__(self, network: nn.Module, mean: Any, std: Any, stride: int, smallest_side: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.stride = stride
+        self.smallest_side = smallest_side
+        self.eval()
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, segmenter: Segmenter) -> Self:
+        """The deployed form of a segmenter; the weights are shared."""
+        return cls(
+            segmenter.network,
+            segmenter.mean.clone(),
+            segmenter.std.clone(),
+            segmenter.stride,
+            segmenter.smallest_side,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits ``[B, N, H, W]`` of RGB images uint8 ``[B, 3, H, W]``, 0..255, of any size."""
+        height, width = image.shape[-2:]
+        pixels = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
+        logits: Tensor = self.network(self._extended(self._extended(pixels, 2), 3))
+        return logits[..., :height, :width]
+
+    def _extended(self, pixels: Tensor, dimension: int) -> Tensor:
+        """Repeats the last row or column up to the next side that the network takes."""
+        side = pixels.shape[dimension]
+        target: int | torch.SymInt = (side + self.stride - 1) // self.stride * self.stride
+        if self.smallest_side > self.stride:  # no decision about the image: it holds for the network
+            target = torch.sym_max(target, self.smallest_side)
+        rows = torch.arange(target, device=pixels.device).clamp(max=side - 1)
+        return pixels.index_select(dimension, rows)

@@ -1,0 +1,63 @@
+"""From a network to a graph that holds for every batch, height and width."""
+
+import torch
+from torch._dynamo.exc import UserError
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as tracing
+
+from contextrast.errors import ConfigError
+from contextrast.export.deployed import Deployed
+from contextrast.export.format import Metadata
+from contextrast.models import Segmenter
+
+INPUT, OUTPUT = "image", "logits"
+
+
+def traced(network: Segmenter) -> tuple[ExportedProgram, int]:
+    """Trace the deployed form of a network.
+
+    Returns:
+        The graph, and the shortest image side in pixels that it takes: 1, or the first beyond the stride where the
+        network's code asks whether a map is a single pixel (SegFormer's does).
+
+    Raises:
+        ConfigError: If it computes something that depends on the size in a way no graph can hold.
+    """
+    deployed = Deployed.of(network.to(memory_format=torch.contiguous_format))
+    several_pixels = max(network.stride, network.smallest_side) + 1
+    try:
+        return _trace(deployed, 1), 1
+    except UserError:  # torch's word for sizes that are not as dynamic as was asked for
+        try:
+            return _trace(deployed, several_pixels), several_pixels
+        except Exception as error:
+            raise not_traceable(network, error) from error
+    except Exception as error:  # tracing runs the network's own code, which can raise anything
+        raise not_traceable(network, error) from error
+
+
+def _trace(deployed: Deployed, smallest: int) -> ExportedProgram:
+    shapes = {INPUT: {0: Dim("batch"), 2: Dim("height", min=smallest), 3: Dim("width", min=smallest)}}
+    side = 69 + smallest  # far from 0 and 1, which tracing takes for constants
+    example = torch.zeros(2, 3, side, side + 20, dtype=torch.uint8)
+    # Without the first setting a graph refuses every size at which some map is one pixel wide; without the second one,
+    # every size for which an equality that always holds has no proof.
+    # (`patch` is there: torch installs it on the module when it is imported, which type checkers do not see)
+    with tracing.patch(backed_size_oblivious=True), torch.no_grad():  # type: ignore[attr-defined]  # see above
+        return torch.export.export(
+            deployed, (example,), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
+        )
+
+
+def with_smallest_image(metadata: Metadata, side: int) -> Metadata:
+    """Metadata that says how short an image's sides may be."""
+    return {**metadata, "input": {**metadata["input"], "smallest_image": side}}
+
+
+def not_traceable(network: Segmenter, error: Exception) -> ConfigError:
+    """The error for a network that cannot become a graph."""
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ConfigError(
+        f"{type(network.network).__name__} over {type(network.encoder).__name__} cannot become a graph for images of "
+        f"any size ({first_line}). format=safetensors holds every network, format=smp those of smp."
+    )

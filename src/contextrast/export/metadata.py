@@ -1,0 +1,157 @@
+"""What goes with an exported network: its classes, its input, how good it is, where it is from, on whose terms."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from contextrast.checkpoint import Checkpoint
+from contextrast.config import config_directory
+from contextrast.export.format import Metadata
+from contextrast.models import Segmenter
+from contextrast.reporting.run_files import environment
+from contextrast.reporting.runs import load
+
+_STARTING_POINT = ("_target_", "_convert_", "encoder_weights", "weights", "allow_class_mismatch")
+_TRAINING = ("seed", "loss", "optimizer", "scheduler", "module")
+_AUGMENTATION = ("crop", "batch_size", "scale", "flip", "color_jitter")  # of the data; the rest says where things lie
+_SCORES = ("split", "step", "miou", "pixel_accuracy", "mean_accuracy", "iou")
+
+
+def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str, Any]:
+    """Metadata of a network, as plain containers that JSON can hold; no path of this machine is in it.
+
+    Args:
+        checkpoint: Where it is from. Scores, commit and versions come from the run folder around it, if there is one.
+        network: The checkpoint's network.
+        takes: What images the export takes.
+
+    Raises:
+        ConfigError: If a file of the run folder is damaged.
+    """
+    settings = {key: value for key, value in checkpoint.config["model"].items() if key not in _STARTING_POINT}
+    run_dir = checkpoint.path.resolve().parent.parent
+    trained = load(run_dir / "environment.json") or {}
+    exported = environment()
+    labels = checkpoint.labels
+    return {
+        "model": settings,
+        "dataset": labels.name,
+        "classes": list(labels.classes),
+        "palette": [list(color) for color in labels.palette],
+        "input": {
+            "takes": takes,
+            "mean": [round(value, 6) for value in network.mean.flatten().tolist()],
+            "std": [round(value, 6) for value in network.std.flatten().tolist()],
+            "stride": network.stride,
+            "smallest_side": network.smallest_side,
+        },
+        "output": "logits float32 [B, N, H, W]; the class is the argmax over N, by its position in `classes`",
+        "metrics": scores(load(run_dir / "metrics.json") or {}, checkpoint.step),
+        "licence": licence(checkpoint.config["model"]),
+        "training": _training(checkpoint.config),
+        "checkpoint": {
+            "name": checkpoint.path.name,
+            "sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
+            "step": checkpoint.step,
+            "git": trained.get("git"),
+            "versions": trained.get("versions"),
+        },
+        "exported": {"git": exported["git"], "versions": exported["versions"]},
+    }
+
+
+def _training(config: Metadata) -> dict[str, Any]:
+    settings = {key: config[key] for key in _TRAINING if key in config}
+    return settings | {"data": {key: config["data"][key] for key in _AUGMENTATION if key in config["data"]}}
+
+
+def scores(metrics: Metadata, step: int) -> dict[str, Any] | None:
+    """The scores that a run measured at a step; None where it measured none, so that no other weights' are quoted.
+
+    Args:
+        metrics: Content of the run's ``metrics.json``.
+        step: That of the weights.
+    """
+    if metrics.get("step") == step:
+        return {key: metrics[key] for key in _SCORES if key in metrics}
+    best = metrics.get("best") or {}
+    return {"split": metrics.get("split"), **best} if best.get("step") == step else None
+
+
+def licence(model: Metadata) -> str:
+    """Whose terms a network comes under: the line ``# Licence: ...`` of its file in ``conf/model``."""
+    architecture, encoder = str(model.get("architecture")), str(model.get("encoder"))
+    for path in sorted((config_directory() / "model").glob("*.yaml")):
+        found = re.search(r"^# Licence: (.+)$", path.read_text("utf-8"), re.MULTILINE)
+        own = OmegaConf.load(path).model
+        if found and (own.architecture.lower(), own.encoder) == (architecture.lower(), encoder):
+            return found[1]
+    if encoder.startswith("mit_b"):  # over any architecture
+        return "NON-COMMERCIAL: the encoder's code and weights come under NVIDIA's Source Code License"
+    return f"not recorded for {architecture} over {encoder}: see where its code and its first weights are from"
+
+
+def as_text(metadata: Metadata) -> dict[str, str]:
+    """Metadata for formats that hold text by key only: each value as JSON."""
+    return {key: json.dumps(value) for key, value in metadata.items()}
+
+
+def from_text(text: Metadata) -> dict[str, Any]:
+    """What `as_text` was given."""
+    return {key: json.loads(value) for key, value in text.items()}
+
+
+def model_card(metadata: Metadata, name: str, recipe: str) -> str:
+    """A page in Markdown about an exported network.
+
+    Args:
+        metadata: See `describe`.
+        name: The file or folder it describes.
+        recipe: Python that loads it.
+    """
+    model, wanted, measured = metadata["model"], metadata["input"], metadata["metrics"]
+    training, start = metadata["training"], metadata["checkpoint"]
+    iou = (measured or {}).get("iou", {})
+    lines = [
+        f"# {model['architecture']} over {model['encoder']}, trained on {metadata['dataset']}",
+        "",
+        f"`{name}` segments images into {len(metadata['classes'])} classes.",
+        f"Licence: {metadata['licence']}. The terms of the training data hold too.",
+        "",
+        f"* Input: {wanted['takes']}.",
+        f"* Mean {wanted['mean']}, standard deviation {wanted['std']} of red, green, blue in 0..1; stride "
+        f"{wanted['stride']}, smallest side {wanted['smallest_side']}.",
+        f"* Output: {metadata['output']}.",
+        f"* Scores: {_in_words(measured)}.",
+        f"* Trained with {_target(training, 'loss')} and {_target(training, 'optimizer')} for {start['step']} steps of "
+        f"{training['data'].get('batch_size')} images, crops of {training['data'].get('crop')} pixels, seed "
+        f"{training.get('seed')}, code of commit {(start['git'] or {}).get('commit', 'unknown')}. All settings: "
+        "`training` in `metadata.json`.",
+        f"* From `{start['name']}`, SHA-256 `{start['sha256']}`.",
+        "",
+        "```python",
+        recipe.strip(),
+        "```",
+        "",
+        "| id | class | RGB | IoU |",
+        "|---:|---|---|---:|",
+    ]
+    for train_id, (label, color) in enumerate(zip(metadata["classes"], metadata["palette"], strict=True)):
+        score = iou.get(label)
+        lines.append(
+            f"| {train_id} | {label} | {' '.join(map(str, color))} | {'' if score is None else f'{score:.3f}'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _target(training: Metadata, part: str) -> str:
+    return f"`{training.get(part, {}).get('_target_', 'unknown')}`"
+
+
+def _in_words(measured: Metadata | None) -> str:
+    if measured is None or measured.get("miou") is None:
+        return "none were measured with these very weights in their run"
+    return f"mIoU {100 * measured['miou']:.2f} % on {measured['split']} at step {measured['step']}"

@@ -1,0 +1,209 @@
+"""Files from strangers: each is really malicious, and is refused with its name before it can do anything."""
+
+import pickle
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import EpsImagePlugin, Image
+
+from contextrast.checkpoint import load_checkpoint
+from contextrast.config import instantiate
+from contextrast.data import Streets
+from contextrast.data.classes_file import read_classes
+from contextrast.data.decoding import decode_image, decode_indices, image_size
+from contextrast.data.image_lists import read_image_list
+from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
+from contextrast.models.weight_files import read_weights
+from contextrast.reporting.runs import load
+
+
+class Creates:
+    """Unpickled, it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """A file that none of the attacks may create."""
+    mark = tmp_path / "executed"
+    yield mark
+    assert not mark.exists()
+
+
+def test_the_pickle_is_malicious(tmp_path):
+    pickle.loads(pickle.dumps(Creates(tmp_path / "proof")))
+    assert (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_a_pickle_that_executes_is_no_checkpoint_and_no_weight_file(tmp_path, mark, write):
+    path = tmp_path / "best.ckpt"
+    write({"state_dict": {}, "hyper_parameters": Creates(mark)}, path)
+    with pytest.raises(CheckpointError, match=r"best\.ckpt"):
+        load_checkpoint(path)
+    with pytest.raises(WeightsError, match=r"best\.ckpt"):
+        read_weights(path, "model.weights")
+
+
+def hostile_checkpoint(path, model):
+    labels = Streets.labels.to_dict()
+    settings = {"model": model, "data": {}, "labels": labels}
+    torch.save({"state_dict": {}, "hyper_parameters": settings, "global_step": 1}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "contextrast.reporting.run_files.os.system",  # by way of a module's imports
+        "contextrast.reporting.run_files.subprocess.getoutput",
+        "contextrast.checkpoint.torch.hub.load",
+        "torch.optim.adam.torch.load",
+        "contextrast.analysis.extras.import_module",
+        "contextrast.reporting.run_files.Path.touch",
+        "contextrast.models.build.HRNetV2.from_pretrained",  # a class of ours, a method of another library
+        "contextrast.reporting.run_files.write_json",  # ours, but no class
+    ],
+)
+def test_a_target_in_a_checkpoint_calls_nothing_but_classes_of_ours(tmp_path, mark, target):
+    model = {"_target_": target, "_args_": [f"touch {mark}"], "architecture": "FPN", "encoder": "resnet18"}
+    path = hostile_checkpoint(tmp_path / "last.ckpt", model)
+    with pytest.raises(ConfigError, match="is not allowed"):
+        load_checkpoint(path).network()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "here"},
+        {"_target_": "contextrast.models.Segmenter", "mean": {"_target_": "contextrast.reporting.loggers.CSVLogger"}},
+        {"_target_": "contextrast.data.Streets"},
+    ],
+)
+def test_a_checkpoint_s_network_is_made_of_networks_alone(tmp_path, model):
+    settings = {"architecture": "FPN", "encoder": "resnet18"} | model
+    with pytest.raises(ConfigError, match=r"is not allowed; targets here start with contextrast\.models\."):
+        load_checkpoint(hostile_checkpoint(tmp_path / "last.ckpt", settings)).network()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("encoder", "tu-hf-hub:stranger/network", "names a place"),
+        ("encoder", "tu-local-dir:/tmp", "names a place"),
+        ("checkpoint_path", "/etc/passwd", "cannot be set"),
+        ("pretrained_cfg_overlay", {"url": "x"}, "cannot be set"),
+    ],
+)
+def test_a_checkpoint_sends_for_nothing(tmp_path, setting, value, message):
+    model = {
+        "_target_": "contextrast.models.Segmenter", "architecture": "FPN", "encoder": "tu-resnet18",
+        "mean": [0.5] * 3, "std": [0.5] * 3, setting: value,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=message):
+        load_checkpoint(hostile_checkpoint(tmp_path / "last.ckpt", model)).network()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "${oc.create:{_target_:os.system}}",
+        ["${oc.env:HOME}"],
+        {"deeper": "${oc.create:'{_target_: os.system, command: touch}'}"},
+    ],
+)
+def test_an_interpolation_in_a_checkpoint_is_not_resolved(tmp_path, hidden):
+    model = {"_target_": "contextrast.models.Segmenter", "architecture": "FPN", "encoder": "resnet18", "mean": hidden}
+    with pytest.raises(ConfigError, match=r"\$\{oc\..*no interpolations"):
+        load_checkpoint(hostile_checkpoint(tmp_path / "last.ckpt", model)).network()
+
+
+def test_a_target_that_does_not_exist_is_named():
+    with pytest.raises(ConfigError, match=r"contextrast\.contrast\.Nothing does not exist"):
+        instantiate({"_target_": "contextrast.contrast.Nothing"})
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system", "!!python/object/new:os.system"])
+def test_yaml_that_executes_is_refused(tmp_path, mark, tag):
+    for name in ("classes.yaml", "config.yaml"):
+        (tmp_path / name).write_text(f"road: {tag} ['touch {mark}']\n")
+    with pytest.raises(DataError, match=r"classes\.yaml"):
+        read_classes(tmp_path, None)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        load(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "../../etc/passwd",
+        "images/../../secret",
+        "/etc/passwd",
+        "..",
+        r"..\..\secret",
+        r"C:\Windows\win.ini",
+        r"\\host\share\x",
+    ],
+)
+def test_a_list_cannot_leave_the_dataset(tmp_path, entry):
+    path = tmp_path / "train.txt"
+    path.write_text(f"2008_000001\n{entry}\n")
+    with pytest.raises(DataError, match=r"train\.txt has entries that leave"):
+        read_image_list(path)
+
+
+def test_dots_inside_names_are_names(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("a..b\n.hidden\nfolder/c.d\n")
+    assert read_image_list(path) == ["a..b", ".hidden", "folder/c.d"]
+
+
+@pytest.mark.parametrize("read", [decode_image, decode_indices, image_size])
+def test_a_program_in_postscript_is_no_image(tmp_path, mark, monkeypatch, read):
+    ghostscript = tmp_path / "gs"  # stands in for the interpreter that pillow runs such files with
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/proof\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(ghostscript))
+    path = tmp_path / "photograph.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(x) (w) file\n%%EOF\n")
+    with pytest.raises(subprocess.CalledProcessError), Image.open(path) as image:  # the attack works on pillow alone
+        image.load()
+    (tmp_path / "proof").rename(tmp_path / "was_executed")
+    with pytest.raises(DataError, match=r"photograph\.png cannot be decoded"):
+        read(path)
+    assert not (tmp_path / "proof").exists()
+
+
+def png(width, height, *more):
+    """A PNG of 8-bit grey values whose header promises that many pixels; its data hold none of them."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *more, (b"IDAT", zlib.compress(b""))]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in [*chunks, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("read", [decode_image, decode_indices, image_size])
+def test_an_image_of_a_billion_pixels_is_not_opened(tmp_path, read):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(40_000, 25_000))
+    with pytest.raises(DataError, match=r"bomb\.png is not opened.*1000000000 pixels"):
+        read(path)
+
+
+def test_a_compressed_text_of_100_million_bytes_is_not_unpacked(tmp_path):
+    path = tmp_path / "text.png"
+    path.write_bytes(png(8, 8, (b"zTXt", b"k\0\0" + zlib.compress(bytes(100_000_000)))))
+    with pytest.raises(DataError, match=r"text\.png cannot be decoded"):
+        decode_image(path)
