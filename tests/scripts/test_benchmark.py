@@ -121,4 +121,4 @@ def test_distance_and_selection(monkeypatch, tmp_path, capsys):
     numbers = measured(monkeypatch, tmp_path, "distance", "--repetitions=1")
     assert numbers["exact differing"] == 0
     assert 0 < numbers["kornia differing"] < numbers["selected by scipy"]
-    assert f"{numbers['selected by scipy']} pixels that scipy's transform selects" in capsys.readouterr().out
+    assert f"{numbers['selected by scipy']} pixels selected by scipy's transform" in capsys.readouterr().out

@@ -38,10 +38,8 @@ def distance(repetitions: int) -> dict[str, float]:
         shown.add_row(name, *spread(values))
     CONSOLE.print(shown)
     CONSOLE.print(f"exact: {numbers['times faster']:.0f} times as fast as kornia class by class", soft_wrap=True)
-    differing = f"exact differs in {numbers['exact differing']}, kornia in one pass in {numbers['kornia differing']}"
-    CONSOLE.print(
-        f"of {numbers['selected by scipy']} pixels that scipy's transform selects, {differing}", soft_wrap=True
-    )
+    others = ", ".join(f"{name} otherwise {numbers[f'{name} differing']}" for name in selected)
+    CONSOLE.print(f"{numbers['selected by scipy']} pixels selected by scipy's transform; {others}", soft_wrap=True)
     return numbers
 
 
