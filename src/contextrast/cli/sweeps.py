@@ -5,10 +5,11 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -16,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
+import contextrast.reporting.wandb_names  # noqa: F401  (registers the resolvers that name runs)
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.reporting.runs import ERROR_FILE, by_key, differing_keys, flat_settings, headline, load
 
@@ -23,11 +25,62 @@ log = logging.getLogger(__name__)
 
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255, and logs add to the path
 _SHOWN = 5  # settings that an error names
+_ALL = ("auto", "-1")  # trainer.devices that mean whatever is there
 
 
 def in_sweep() -> bool:
     """Whether the task runs as a job of a sweep."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def refuse_shared_process(trainer: Mapping[str, Any], launcher: Mapping[str, Any]) -> None:
+    """Refuse jobs on several devices unless their launcher starts a process for each device, as submitit does.
+
+    A job on several devices is several processes. Where the launcher runs a job in a process of its own making that
+    further jobs use too, those of the other devices cannot be started: Lightning would start the sweep's command again.
+
+    Args:
+        trainer: Settings of Lightning's trainer.
+        launcher: Settings of Hydra's launcher.
+
+    Raises:
+        ConfigError: If the launcher does not start as many processes as the trainer has devices.
+    """
+    asked = _devices(trainer), int(trainer.get("num_nodes", 1))
+    started = int(launcher.get("tasks_per_node", 1)), int(launcher.get("nodes", 1))
+    if asked == started:
+        return
+    name = str(launcher.get("_target_", "")).rpartition(".")[2] or "the launcher"
+    raise ConfigError(
+        f"trainer.devices={trainer['devices']} is {asked[0]} device(s) on {asked[1]} node(s), and {name} starts "
+        f"{started[0]} process(es) on {started[1]} for a job. A sweep needs a process for each device: "
+        f"hydra/launcher=submitit_local (this machine) or submitit_slurm, with hydra.launcher.tasks_per_node="
+        f"{asked[0]} hydra.launcher.nodes={asked[1]}; or trainer.devices=1; or one command for each run instead of -m."
+    )
+
+
+def _devices(trainer: Mapping[str, Any]) -> int:
+    """Devices of a machine that Lightning would take."""
+    devices = trainer["devices"]
+    if isinstance(devices, str) and "," in devices:
+        devices = [part for part in devices.split(",") if part.strip()]
+    if isinstance(devices, Sequence) and not isinstance(devices, str):
+        return len(devices)
+    if str(devices) in _ALL:
+        return 1 if trainer["accelerator"] == "cpu" else max(1, torch.cuda.device_count())
+    return int(devices)
+
+
+def join_tasks(launcher: Mapping[str, Any]) -> None:
+    """Tell Lightning which of a job's processes this is, where the launcher started several on this machine.
+
+    SLURM says so itself.
+    """
+    if str(launcher.get("_target_", "")).endswith(".LocalLauncher") and launcher["tasks_per_node"] > 1:
+        from submitit.helpers import TorchDistributedEnvironment  # noqa: PLC0415  (an extra)
+
+        # Lightning picks the device by the rank among all that it sees
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
 
 
 def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:
@@ -65,14 +118,42 @@ class FailedJobs(Callback):
     Hydra's launchers run the other jobs nevertheless, and its sweeper raises the first failure after the last of them.
     Jobs may run in other processes and on other machines: their folders are what they share with the one that started
     the sweep, and `summary` reads them there.
+
+    Args:
+        sweep: The overrides that make the sweep. Jobs find them here in Hydra's configuration, see `run_name`.
     """
 
     _sweep: ClassVar[tuple[Path, float] | None] = None  # folder and start of the sweep this process started
 
+    def __init__(self, sweep: str = "") -> None:
+        self.sweep = sweep
+
     @override
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note where and when."""
-        FailedJobs._sweep = Path(config.hydra.sweep.dir).absolute(), time.time()
+        """Note where and when, and refuse a sweep whose jobs cannot run.
+
+        Raises:
+            SystemExit: With an explanation; Hydra turns exceptions of callbacks into warnings.
+        """
+        folder = Path(config.hydra.sweep.dir).absolute()
+        folder.mkdir(parents=True, exist_ok=True)  # sweepers put their study there, before the launcher makes it
+        trainer = config.get("trainer")
+        if trainer is not None and str(trainer.devices) not in _ALL:  # else known where the job runs
+            try:
+                refuse_shared_process(trainer, config.hydra.launcher)
+            except ConfigError as error:
+                raise SystemExit(f"{type(error).__name__}: {error}") from None
+        FailedJobs._sweep = folder, time.time()
+
+    @override
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Tell of failures after which the sweeper went on to its end, as Optuna's does; others raise the first one.
+
+        Raises:
+            SystemExit: If there were any.
+        """
+        if summary := self.summary():
+            raise SystemExit(summary)
 
     @override
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -128,10 +209,11 @@ def folder_name(overrides: str) -> str:
         is too long at its end; a hash of the whole then keeps names apart.
     """
     name = re.sub(r"(?<==)[^,=]*/(?=[^,/])", "", overrides)
-    shortened = name.encode()[:_LONGEST].decode(errors="ignore")
+    # Bytes on a command line that are no text arrive as surrogates, which no encoding takes.
+    shortened = name.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
     whole = shortened == overrides
     name = shortened.replace("/", ".") or "defaults"
-    return name if whole else f"{name}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
+    return name if whole else f"{name}-{hashlib.sha256(overrides.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def sweep_name(ablation: str | None, overrides: str) -> str:
@@ -139,6 +221,18 @@ def sweep_name(ablation: str | None, overrides: str) -> str:
     return ablation or folder_name(overrides)
 
 
+def sweep_overrides(overrides: str) -> str:
+    """The overrides that make a sweep, also where its jobs ask: the resolver is cached."""
+    return overrides
+
+
+def several_gpus() -> bool:
+    """Whether this machine has more than one GPU."""
+    return torch.cuda.device_count() > 1
+
+
+OmegaConf.register_new_resolver("several_gpus", several_gpus, replace=True)
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 # Cached, so that jobs get the name of their sweep and not of their own overrides: Hydra hands its cache on to them.
 OmegaConf.register_new_resolver("sweep_name", sweep_name, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("sweep_overrides", sweep_overrides, use_cache=True, replace=True)

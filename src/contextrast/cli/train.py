@@ -1,23 +1,38 @@
 """``contextrast-train``: train a network and leave a run folder behind."""
 
+import logging
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
+from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.cli.app import command, refuse_finished
-from contextrast.cli.sweeps import finished_before, in_sweep
+from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
+from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
+from contextrast.errors import ContextrastError
 from contextrast.module import SegmentationModule
-from contextrast.reporting.loggers import finish_loggers
+from contextrast.reporting.loggers import RunWandb, drop_rows, finish_loggers
 from contextrast.reporting.tables import per_class_table
 
+log = logging.getLogger(__name__)
 
-def train(config: DictConfig) -> float:
+
+def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     """Train as configured; a job of a sweep that is finished already is not trained again.
+
+    Args:
+        config: The composed configuration.
+        callbacks: Further ones, of whoever calls this from Python.
 
     Returns:
         mIoU of the last step on the validation split, in 0..1; sweepers maximise it.
@@ -26,32 +41,72 @@ def train(config: DictConfig) -> float:
         ContextrastError: If configuration, data or weights cannot work; before the first step wherever possible.
     """
     run_dir = Path(config.paths.run_dir)
+    settings = {key: value for key, value in plain(config).items() if key != "resume"}
     if in_sweep():
-        recorded = finished_before(plain(config), run_dir)
+        refuse_shared_process(config.trainer, HydraConfig.get().launcher)
+        recorded = finished_before(settings, run_dir)
         if recorded is not None:
             return recorded
-        (run_dir / "metrics.csv").unlink(
-            missing_ok=True
-        )  # rows of an attempt that failed; the logger would continue them
-    else:
-        refuse_finished(run_dir)
+        join_tasks(HydraConfig.get().launcher)
+    checkpoint = continued(config, settings, run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
     module = build_module(config, datamodule)
-    OmegaConf.save(OmegaConf.create(plain(config)), run_dir / "config.yaml")
-    OmegaConf.save(HydraConfig.get().overrides.task, run_dir / "overrides.yaml")
+    save_settings(settings, run_dir)
     loggers = [instantiate(logger) for logger in config.logger.values()]
     failed = True
     try:
-        callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-        trainer = build_trainer(config.trainer, loggers, callbacks)
-        trainer.fit(module, datamodule)
+        trainer = build_trainer(config.trainer, loggers, [*built_callbacks(config, loggers), *callbacks])
+        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
         measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted
     finally:
         finish_loggers(loggers, failed)
     return report(module, run_dir)
+
+
+def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) -> Path | None:
+    """The checkpoint that the run goes on from, with what its folder has of later steps removed; None starts anew.
+
+    Raises:
+        ContextrastError: If there is nothing to go on from, or the folder holds a finished run.
+    """
+    curves = run_dir / "metrics.csv"
+    if config.resume is None:
+        if in_sweep():
+            curves.unlink(missing_ok=True)  # rows of an attempt that failed; the logger would continue them
+        else:
+            refuse_finished(run_dir)
+        return None
+    if in_sweep():
+        checkpoint = checkpoint_of_job(config.resume, run_dir)
+    else:
+        checkpoint = find_checkpoint(config.resume, Path(config.paths.runs))
+    if checkpoint is None:
+        curves.unlink(missing_ok=True)
+        return None
+    step = refuse_other_run(checkpoint, settings)
+    if checkpoint.parents[1] != run_dir.absolute():
+        refuse_finished(run_dir)
+    drop_rows(curves, step)
+    (run_dir / "metrics.json").unlink(missing_ok=True)
+    log.info("Goes on from step %d of %s", step, checkpoint)
+    return checkpoint
+
+
+@rank_zero_only
+def save_settings(settings: dict[str, Any], run_dir: Path) -> None:
+    """Write what the run is made of, and what was typed, into its folder."""
+    overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    OmegaConf.save(OmegaConf.create(settings), run_dir / "config.yaml")
+    OmegaConf.save(OmegaConf.create(overrides), run_dir / "overrides.yaml")
+
+
+def built_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
+    """The configured callbacks, and those that a W&B run brings along."""
+    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    return callbacks + [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
 
 
 def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: pl.LightningDataModule) -> None:
@@ -61,17 +116,25 @@ def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodul
 
 
 def report(module: SegmentationModule, run_dir: Path) -> float:
-    """Print the last scores and where everything lies; returns the mIoU."""
+    """Print the last scores and where everything lies, in one process; returns the mIoU."""
     scores = module.last_scores
     if scores is None:
         return float("nan")
-    console = get_console()
-    console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
-    console.print(f"Run folder: {run_dir}", soft_wrap=True)
+    if module.global_rank == 0:
+        console = get_console()
+        console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
+        console.print(f"Run folder: {run_dir}", soft_wrap=True)
     return float(scores.miou)
 
 
-main = command("train")(train)
+def main() -> None:
+    """The console command: Hydra's, with the settings of the run that it resumes."""
+    try:
+        sys.argv[1:] = resumed_arguments(sys.argv[1:])
+    except ContextrastError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    command("train")(train)()
+
 
 if __name__ == "__main__":
     main()

@@ -5,13 +5,22 @@ import netrc
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+
+from contextrast.errors import ConfigError
+
+ARTIFACTS: Final = {
+    "config": ("config", ["config.yaml", "overrides.yaml", "environment.json", "metrics.json"]),
+    "last": ("model", ["checkpoints/last.ckpt"]),
+    "best": ("model", ["checkpoints/best.ckpt"]),
+}
+"""What W&B can keep with a run: its type there, and the run folder's files."""
 
 
 class RunCsv(CSVLogger):
@@ -54,6 +63,24 @@ class _AppendingWriter(ExperimentWriter):
         """A run folder is never empty, and earlier rows belong to the same run."""
 
 
+def drop_rows(path: Path, step: int) -> None:
+    """Remove what ``metrics.csv`` has of later steps than a run that is resumed, as it will log them again.
+
+    Args:
+        path: The file; nothing happens if there is none.
+        step: Steps taken by the run.
+    """
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        kept, names = [row for row in rows if int(float(row["step"] or 0)) < step], rows.fieldnames or ()
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(kept)
+
+
 class RunWandb(WandbLogger):
     """Weights & Biases, offline unless the user is logged in or sets a mode.
 
@@ -63,8 +90,15 @@ class RunWandb(WandbLogger):
         name: Name of the run; wandb makes one up if not given.
         group: Group of runs that belong together, for example the seeds of one setting.
         tags: Labels to find the run by.
+        continued: The run goes on from a checkpoint: the W&B run that the folder has goes on too. Otherwise
+            it gets a new one.
+        artifacts: What is kept with the run when it ends, of `ARTIFACTS`.
+        table_images: Images in the table of predictions, see `PredictionsTable`.
         mode: ``online``, ``offline`` or ``disabled``; if not given, see `default_mode`.
-        **init: Further arguments of ``wandb.init``.
+        **init: Further arguments of ``wandb.init``, such as ``job_type``.
+
+    Raises:
+        ConfigError: If there is no such artifact.
     """
 
     def __init__(
@@ -75,10 +109,18 @@ class RunWandb(WandbLogger):
         name: str | None = None,
         group: str | None = None,
         tags: Iterable[str] = (),
+        continued: str | bool | None = None,
+        artifacts: Iterable[str] = (),
+        table_images: int = 0,
         mode: str | None = None,
         **init: Any,
     ) -> None:
         mode = mode or default_mode()
+        self.artifacts, self.table_images = list(artifacts), table_images
+        if unknown := set(self.artifacts) - set(ARTIFACTS):
+            raise ConfigError(f"logger.wandb.artifacts: {', '.join(unknown)}? There are {', '.join(ARTIFACTS)}.")
+        if continued and "WANDB_RUN_ID" not in os.environ:  # an agent of a W&B sweep says which run it wants
+            init.setdefault("id", earlier_id(Path(save_dir)))
         super().__init__(save_dir=save_dir, project=project, name=name, group=group, tags=list(tags), mode=mode, **init)
         self._wandb_init.pop("anonymous", None)  # Lightning passes it always, and wandb warns that it is obsolete
         self._finished = False
@@ -91,8 +133,31 @@ class RunWandb(WandbLogger):
             failed: Mark the run as failed.
         """
         if self._experiment is not None and not self._finished:
+            self._keep_files()
             self._experiment.finish(exit_code=int(failed))
             self._finished = True
+
+    def _keep_files(self) -> None:
+        """Log the files of the run folder that are asked for and exist."""
+        import wandb  # noqa: PLC0415  (only where W&B is in use)
+
+        if self._experiment is None or self._experiment.disabled or not self._save_dir:
+            return
+        for name in self.artifacts:
+            kind, files = ARTIFACTS[name]
+            artifact = wandb.Artifact(f"{name}-{self._experiment.id}", type=kind)
+            for path in [Path(self._save_dir, file) for file in files]:
+                if path.is_file():
+                    # In place: a copy of every checkpoint would stay in W&B's cache, also of runs never synced.
+                    artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            if artifact.manifest.entries:
+                self._experiment.log_artifact(artifact)
+
+
+def earlier_id(run_dir: Path) -> str | None:
+    """Id of the W&B run that a run folder recorded last; None if there is none."""
+    folders = sorted((run_dir / "wandb").glob("*run-*-*"), key=lambda folder: folder.stat().st_mtime)
+    return folders[-1].name.rpartition("-")[2] if folders else None
 
 
 def default_mode() -> str:

@@ -1,7 +1,7 @@
 """Tables, charts and pictures in W&B's own types. Import this module only where a W&B run exists: it imports wandb."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import wandb
@@ -9,8 +9,14 @@ from numpy.typing import NDArray
 
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.metrics import Scores
-from contextrast.reporting.figures import Ids, Picture
+from contextrast.reporting.figures import Ids, Picture, overlay
 from contextrast.reporting.tables import scores_to_dict
+
+PREDICTION_COLUMNS: Final = [
+    "name", "image", "ground truth", "prediction", "error boundary",
+    "mIoU", "pixel accuracy", "worst IoU", "worst class",
+]  # fmt: skip
+"""Columns of the table of predictions."""
 
 
 def per_class(scores: Scores, classes: Sequence[str]) -> wandb.Table:
@@ -72,3 +78,32 @@ def segmentation(image: Picture, target: Ids, prediction: Ids, labels: LabelTabl
     maps = {"prediction": prediction, "ground truth": target}
     masks = {key: {"mask_data": ids.astype(np.uint8), "class_labels": names} for key, ids in maps.items()}
     return wandb.Image(image, masks=masks, caption=caption)
+
+
+def predictions(rows: Sequence[Mapping[str, Any]], labels: LabelTable) -> wandb.Table:
+    """A table of images that can be sorted by how well each went.
+
+    Args:
+        rows: For each image ``name``; ``image``, ``boundary``, RGB ``[H, W, 3]``; ``target`` and ``prediction``,
+            train ids ``[H, W]``; ``miou``, ``pixel_accuracy`` and ``worst_iou`` in 0..1; ``worst``, a class or None.
+        labels: Classes and their colours.
+
+    Returns:
+        A table; a number that does not exist, as in an image without labels, is left empty.
+    """
+    table = wandb.Table(columns=PREDICTION_COLUMNS)
+    for row in rows:
+        pictures = [
+            row["image"],
+            overlay(row["image"], row["target"], labels, alpha=0.7),
+            overlay(row["image"], row["prediction"], labels, alpha=0.7),
+            row["boundary"],
+        ]
+        numbers = [_number(row[key]) for key in ("miou", "pixel_accuracy", "worst_iou")]
+        worst = None if row["worst"] is None else labels.classes[row["worst"]]
+        table.add_data(row["name"], *map(wandb.Image, pictures), *numbers, worst)
+    return table
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value

@@ -1,0 +1,155 @@
+"""Going on with a run that stopped: its checkpoint, its folder, its settings."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from contextrast.checkpoint import load_checkpoint
+from contextrast.config import config_directory
+from contextrast.errors import CheckpointError, ConfigError
+from contextrast.reporting.runs import by_key, differing_keys, flat_settings, load
+
+log = logging.getLogger(__name__)
+
+LAST: Final = Path("checkpoints") / "last.ckpt"
+"""Where a run folder has the state it stopped in."""
+
+_MAY_DIFFER: Final = ("trainer.", "callbacks.", "compile.", "channels_last", "data.num_workers", "data.pin_memory")
+"""Settings that say how a run is carried out; the others say what it computes."""
+
+
+def resumed_arguments(arguments: Sequence[str]) -> list[str]:
+    """A command line with the settings of the run that it resumes, so that they need not be typed again.
+
+    What is typed wins over what was typed then. Sweeps are left as they are: their jobs know their own folders.
+
+    Args:
+        arguments: Of ``contextrast-train``, without its name.
+
+    Raises:
+        CheckpointError: If there is nothing to resume.
+    """
+    asked = by_key(arguments)
+    value = _unquoted(asked.get("resume", ""))
+    if value in ("", "null") or {"-m", "--multirun", "ablation", "search"} & set(asked):
+        return list(arguments)
+    checkpoint = find_checkpoint(value, _runs(asked))
+    run_dir = checkpoint.parents[1]
+    recorded = load(run_dir / "overrides.yaml")
+    if recorded is None:
+        raise CheckpointError(
+            f"resume={value}: {run_dir} has no overrides.yaml, so it is no run folder. Resuming needs the folder that "
+            "contextrast-train made; a copied checkpoint can be fine-tuned with model.weights=PATH."
+        )
+    again = [text for key, text in by_key(recorded).items() if key not in asked]
+    again.append(f"resume={_quoted(checkpoint)}")
+    if "hydra.run.dir" not in asked:
+        again.append(f"hydra.run.dir={_quoted(run_dir)}")
+    if {"ablation", "search"} & set(by_key(recorded)):
+        again.append("hydra.mode=RUN")  # a job of a sweep is resumed by itself
+    place = next(place for place, text in enumerate(arguments) if by_key([text]).keys() == {"resume"})
+    return [*arguments[:place], *again, *arguments[place + 1 :]]
+
+
+def find_checkpoint(asked: str, runs: Path) -> Path:
+    """The checkpoint that ``resume=`` names.
+
+    Args:
+        asked: ``latest``, a run folder, or a checkpoint.
+        runs: Folder under which the latest is looked for.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if asked == "latest":
+        found = sorted(runs.rglob(str(LAST)), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise CheckpointError(
+                f"resume=latest: no run under {runs.absolute()} has a {LAST}. A run has one from its first validation "
+                "on. Name another folder with paths.runs=PATH, or a run with resume=PATH."
+            )
+        return found[-1].absolute()
+    path = Path(asked).expanduser()
+    path = path / LAST if path.is_dir() else path
+    if not path.is_file():
+        raise CheckpointError(
+            f"resume={asked}: {path} is no file. A run has checkpoints/last.ckpt from its first validation on; one "
+            "that stopped before has to start anew."
+        )
+    return path.absolute()
+
+
+def checkpoint_of_job(asked: str, run_dir: Path) -> Path | None:
+    """What a job of a sweep goes on from: the state in which its own folder was left, or None to start.
+
+    Args:
+        asked: ``resume=`` of the sweep.
+        run_dir: The job's folder.
+
+    Raises:
+        ConfigError: If the sweep asks for one checkpoint for all of its jobs.
+    """
+    if asked != "latest":
+        raise ConfigError(
+            f"resume={asked} names one run, and this is a sweep of several. resume=latest lets each job go on from its "
+            "own folder, where there is something to go on from."
+        )
+    return run_dir / LAST if (run_dir / LAST).is_file() else None
+
+
+def refuse_other_run(path: Path, settings: Mapping[str, Any]) -> int:
+    """Make sure that a checkpoint is one of a run with these settings which has steps left to take.
+
+    Args:
+        path: The checkpoint, in its run folder.
+        settings: What the run is asked to be, as plain containers.
+
+    Returns:
+        The steps that it has taken.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+        ConfigError: If the settings are others, or the run is finished.
+    """
+    step = load_checkpoint(path).step
+    recorded, asked = flat_settings(load(path.parents[1] / "config.yaml") or {}), flat_settings(settings)
+    keys = differing_keys([recorded, asked])
+    if wrong := [key for key in keys if not key.startswith(_MAY_DIFFER)]:
+        shown = "; ".join(f"{key}: {recorded.get(key, '-')} there, {asked.get(key, '-')} here" for key in wrong[:5])
+        raise ConfigError(
+            f"resume={path}: that run has other settings ({shown}). A run goes on as what it was, its schedule "
+            "included; to start another one from its weights use model.weights=PATH."
+        )
+    if (path.parents[1] / "metrics.json").is_file() and step >= settings["trainer"]["max_steps"]:
+        raise ConfigError(
+            f"resume={path}: that run is finished, {step} of {settings['trainer']['max_steps']} steps. Nothing was "
+            "changed. To start another one from its weights use model.weights=PATH."
+        )
+    for key in keys:
+        log.info("Goes on with %s=%s, before %s", key, asked.get(key, "-"), recorded.get(key, "-"))
+    return step
+
+
+def _runs(asked: Mapping[str, str]) -> Path:
+    """Where runs lie, by the command line or by the configuration."""
+    if "paths.runs" in asked:
+        return Path(_unquoted(asked["paths.runs"]))
+    return Path(load(config_directory() / "paths" / "default.yaml")["runs"])
+
+
+def _unquoted(text: str) -> str:
+    """The value of an override as typed, or as `_quoted` makes it."""
+    value = text.partition("=")[2]
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
+
+def _quoted(path: Path) -> str:
+    """A path as Hydra's override grammar takes it, whatever characters it has."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

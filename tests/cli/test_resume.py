@@ -1,0 +1,146 @@
+"""A run that stopped goes on: same folder, same settings, same curves and the same W&B run."""
+
+import csv
+import json
+import os
+import re
+
+import pytest
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from contextrast.cli import train
+from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, resumed_arguments
+from contextrast.errors import CheckpointError, ConfigError
+from tests.conftest import TINY
+
+SHORT = [text for text in TINY if "max_steps" not in text]
+COMMAND = [
+    *SHORT, "loss=ce", "scheduler=constant", "trainer.max_steps=4", "trainer.val_check_interval=2",
+    "trainer.log_every_n_steps=1",
+    "model.decoder_dropout=0.0", "logger.wandb.table_images=2", "callbacks.pictures.num_images=0",
+]  # fmt: skip
+
+
+def start(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["train", *arguments])
+    train.main()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where a run stopped after two of four steps, as if killed, and then went on."""
+    folder = tmp_path_factory.mktemp("resume")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        start(patch, *COMMAND, "hydra.run.dir='runs/a=1,b'")
+        run = folder / "runs" / "a=1,b"
+        whole = json.loads((run / "metrics.json").read_text())
+        start(patch, *COMMAND, "trainer.max_steps=2", "hydra.run.dir=runs/stopped")
+        stopped = folder / "runs" / "stopped"
+        (stopped / "metrics.json").unlink()
+        with (stopped / "metrics.csv").open("a") as file:
+            file.write("9" + "," * 3 + "\n")  # of a step after the checkpoint
+        start(patch, "resume=latest", "trainer.max_steps=4")
+    return folder, whole, stopped
+
+
+def test_the_run_takes_the_steps_that_were_left(folder):
+    _, whole, stopped = folder
+    again = json.loads((stopped / "metrics.json").read_text())
+    assert again["step"] == whole["step"] == 4
+    last = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
+    taken = {int(value) for key, value in last["state_dict"].items() if key.endswith("num_batches_tracked")}
+    assert taken - {0} == {4}, "batch normalisation has seen the batches of both starts, each once"
+
+
+def test_the_curves_go_on_and_no_step_is_there_twice(folder):
+    with (folder[2] / "metrics.csv").open(newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row.get("train/loss")]
+    assert steps == [0, 1, 2, 3]
+
+
+def test_the_w_and_b_run_is_the_same(folder):
+    ids = [path.name.rpartition("-")[2] for path in (folder[2] / "wandb").glob("offline-run-*")]
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+def test_what_was_typed_is_kept_without_the_resumption(folder):
+    text = (folder[2] / "overrides.yaml").read_text()
+    assert "loss=ce" in text
+    assert "resume" not in text
+    assert "resume:" not in (folder[2] / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resume=runs/stopped"], ["finished", "4 of 4 steps"]),
+        (["resume=runs/stopped", "trainer.max_steps=6", "data.batch_size=4"], ["data.batch_size: 2 there, 4 here"]),
+        (["resume=runs/nothing"], ["runs/nothing", "is no file"]),
+        (["resume=latest", "paths.runs=elsewhere"], ["resume=latest", "elsewhere"]),
+    ],
+)
+def test_what_cannot_go_on_is_refused_and_left_alone(folder, arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(folder[0])
+    before = (folder[2] / "metrics.json").read_text()
+    with pytest.raises(SystemExit) as stopped:
+        start(monkeypatch, *arguments)
+    printed = f"{stopped.value} {capsys.readouterr().err}"
+    assert stopped.value.code != 0
+    for word in words:
+        assert word in printed
+    assert (folder[2] / "metrics.json").read_text() == before
+
+
+def run_folder(path, overrides="[]"):
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    (path / "overrides.yaml").write_text(overrides)
+    return path
+
+
+def test_settings_come_from_the_run_and_what_is_typed_wins(tmp_path):
+    run = run_folder(tmp_path / "loss.alpha=0.1,it's", "[loss=ce, data=camvid, trainer.max_steps=9]")
+    arguments = resumed_arguments(["loss=contextrast", f"resume={run}", "--cfg", "job"])
+    assert arguments[:3] == ["loss=contextrast", "data=camvid", "trainer.max_steps=9"]
+    assert arguments[-2:] == ["--cfg", "job"]
+    parsed = {item.key_or_group: item.value() for item in OverridesParser.create().parse_overrides(arguments[:-2])}
+    assert parsed["resume"] == str(run / "checkpoints" / "last.ckpt")
+    assert parsed["hydra.run.dir"] == str(run)
+    assert resumed_arguments(arguments) == arguments, "the processes of other devices get the same command"
+
+
+def test_a_job_of_an_ablation_goes_on_alone(tmp_path):
+    run = run_folder(tmp_path / "job", "[ablation=alpha, loss.alpha=0.2]")
+    assert "hydra.mode=RUN" in resumed_arguments([f"resume={run}"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-m", "resume=latest"], ["ablation=alpha", "resume=latest"], ["resume=null"], []]
+)
+def test_sweeps_and_new_runs_are_left_as_typed(arguments):
+    assert resumed_arguments(arguments) == arguments
+
+
+def test_a_checkpoint_without_its_run_is_refused(tmp_path):
+    run = run_folder(tmp_path / "run")
+    (run / "overrides.yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.weights=PATH"):
+        resumed_arguments([f"resume={run}"])
+
+
+def test_latest_is_the_run_that_saved_last(tmp_path):
+    run_folder(tmp_path / "deep" / "er" / "first")
+    second = run_folder(tmp_path / "second")
+    os.utime(second / "checkpoints" / "last.ckpt", (2e9, 2e9))
+    assert find_checkpoint("latest", tmp_path) == second / "checkpoints" / "last.ckpt"
+
+
+def test_jobs_of_a_sweep_go_on_from_their_own_folders(tmp_path):
+    assert checkpoint_of_job("latest", tmp_path / "new") is None
+    run = run_folder(tmp_path / "run")
+    assert checkpoint_of_job("latest", run) == run / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match=re.escape("resume=latest lets each job")):
+        checkpoint_of_job(str(run), run)
