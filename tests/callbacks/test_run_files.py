@@ -36,6 +36,20 @@ def test_a_run_says_what_it_cost(module, data, trainer_for, tmp_path) -> None:
     assert 2**26 < metrics["peak_memory_bytes"] <= peak_memory(torch.device("cpu"))
 
 
+def test_a_resumed_run_counts_its_first_part(module, data, trainer_for, tmp_path, monkeypatch) -> None:
+    first = RunFiles(tmp_path / "first")
+    trainer_for([first]).fit(module, data)
+    state = first.state_dict()
+    state["best"] = {"step": 1, "miou": 0.99}
+    state["train_seconds"] += 1000
+    resumed = RunFiles(tmp_path / "resumed")
+    resumed.load_state_dict(state)
+    trainer_for([resumed]).fit(module, data)
+    metrics = json.loads((tmp_path / "resumed" / "metrics.json").read_text())
+    assert metrics["best"] == {"step": 1, "miou": 0.99}
+    assert 1000 < metrics["train_seconds"] < 1600
+
+
 def test_a_failed_run_has_no_metrics(module, data, trainer_for, tmp_path) -> None:
     module.fail_at = 4
     with pytest.raises(RuntimeError, match="fails here"):

@@ -33,6 +33,7 @@ class RunFiles(pl.Callback):
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._began = time.monotonic()
+        self._before = 0.0
         self._clock = StepClock(torch.device("cpu"))
         self._waits = WaitClock()
         self._costs: dict[str, Any] = {}
@@ -74,7 +75,7 @@ class RunFiles(pl.Callback):
         """Stop the clocks."""
         deployed = count_parameters(pl_module.get_submodule("network"))
         self._costs = {
-            "train_seconds": round(time.monotonic() - self._began, 2),
+            "train_seconds": round(self._elapsed(), 2),
             "step_seconds": self._clock.median(trainer.accumulate_grad_batches),
             "waiting_share": self._waits.share(),
             "peak_memory_bytes": peak_memory(pl_module.device),
@@ -108,6 +109,19 @@ class RunFiles(pl.Callback):
         """Write ``metrics.json`` if the last step was validated."""
         if self._last is not None and self._last["step"] == trainer.global_step:
             self._write(trainer)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to know of its first part."""
+        return {"best": self._best, "train_seconds": self._elapsed()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the first part's best score and time."""
+        self._best, self._before = state_dict["best"], state_dict["train_seconds"]
+
+    def _elapsed(self) -> float:
+        return self._before + time.monotonic() - self._began
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self._last is not None:
