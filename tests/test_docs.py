@@ -1,0 +1,167 @@
+"""The documentation: its equations lead to code, every option and module is in it, and it builds without a network."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from contextrast.config import config_directory
+
+ROOT = Path(__file__).parents[1]
+DOCS, PACKAGE, CONF = ROOT / "docs", ROOT / "src" / "contextrast", config_directory()
+ROOMS = ("analysis", "callbacks", "contrast", "data", "export", "metrics", "models", "reporting")
+SYMBOL = re.compile(r"`([\w/]+)\.py:([\w.]+)`")
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return import_module("document_options")
+
+
+@pytest.mark.parametrize(("path", "symbol"), SYMBOL.findall((DOCS / "method.md").read_text("utf-8")))
+def test_every_equation_leads_to_code(path, symbol):
+    found = import_module(f"contextrast.{path.replace('/', '.')}")
+    module = found.__name__
+    for name in symbol.split("."):
+        found = getattr(found, name)
+    assert found.__module__ == module, f"{symbol} is only imported in {path}.py"
+    assert found.__doc__
+
+
+def test_the_method_page_covers_the_papers_equations():
+    text = (DOCS / "method.md").read_text("utf-8")
+    for number in (1, 2, 3, 4, 6, 7):
+        assert re.search(rf"^\| Eq\. {number}\b", text, re.MULTILINE), number
+    for number in ("2", "3", "5", "7-9", "10", "11", "15"):
+        assert re.search(rf"\+\+ Eqs?\. {number}\b", text), number
+    assert len(SYMBOL.findall(text)) > 20
+
+
+def test_options_named_on_the_method_page_exist(reference):
+    keys = {row.key for path in CONF.rglob("*.yaml") for row in reference.options(path, CONF)}
+    named = set(re.findall(r"`(loss\.[a-z_.]+)`", (DOCS / "method.md").read_text("utf-8")))
+    assert named
+    assert named <= keys
+
+
+def test_every_option_of_a_file_is_in_the_reference(reference, tmp_path):
+    """Against an independent reader of the same file: Hydra's composition."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loss = compose("train").loss
+    flat = {
+        f"loss.{key}" for key in _leaves(OmegaConf.to_container(loss, resolve=False)) if not key.endswith("_target_")
+    }
+    files = ("contextrast", "negatives/bane", "fusion/static", "memory/none")
+    found = {row.key for name in files for row in reference.options(CONF / "loss" / f"{name}.yaml", CONF)}
+    assert flat - {"loss.memory"} <= found
+
+
+def test_values_and_comments_are_those_of_the_file(reference, tmp_path):
+    folder = tmp_path / "group"
+    folder.mkdir()
+    path = folder / "choice.yaml"
+    path.write_text(
+        "# What it is.\n_target_: a.B\n\n"
+        "plain: 1  # behind\nlist: [1, 2]  # a | bar\n# above,\n# on two lines\nbare: x\n"
+        "deep:  # of a mapping\n  inner: null # within\n  empty: {}\n"
+    )
+    assert [tuple(row) for row in reference.options(path, tmp_path)] == [
+        ("group.plain", "1", "behind"),
+        ("group.list", "[1, 2]", "a | bar"),
+        ("group.bare", "x", "above, on two lines"),
+        ("group.deep", "", "of a mapping"),
+        ("group.deep.inner", "null", "within"),
+        ("group.deep.empty", "{}", ""),
+    ]
+    assert r"a \| bar" in reference.pages(tmp_path)["group"]
+    assert "## `group=choice`\n\nWhat it is." in reference.pages(tmp_path)["group"]
+
+
+def test_packages_decide_the_keys(reference, tmp_path):
+    path = tmp_path / "group" / "choice.yaml"
+    path.parent.mkdir()
+    for package, key in (("_global_", "steps"), ("other.place", "other.place.steps")):
+        path.write_text(f"# @package {package}\n# Said.\nsteps: 1\n")
+        assert [row.key for row in reference.options(path, tmp_path)] == [key]
+        assert reference.head(path.read_text()) == ["Said."]
+
+
+def test_every_file_of_conf_has_its_section(reference):
+    text = "".join(reference.pages(CONF).values())
+    for path in CONF.rglob("*.yaml"):
+        name = path.relative_to(CONF)
+        if name.parts[0] in reference.NO_GROUPS:
+            continue
+        heading = path.name if len(name.parts) == 1 else f"{name.parent.as_posix()}={path.stem}"
+        assert f"## `{heading}`" in text
+        assert isinstance(yaml.safe_load(path.read_text("utf-8")) or {}, dict)
+
+
+def test_every_public_module_is_in_the_api_reference():
+    listed = set()
+    for page in (DOCS / "api").glob("*.md"):
+        listed |= set(re.findall(r"automodule:: ([\w.]+)", page.read_text("utf-8")))
+    modules = {
+        ".".join(("contextrast", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for room in ROOMS
+        for path in (PACKAGE / room).rglob("*.py")
+        if not path.name.startswith("_") and "streets" not in path.parts
+    }
+    assert not modules - listed, "add them to docs/api"
+    gone = {name for name in listed if not (ROOT / "src" / Path(*name.split("."))).with_suffix(".py").exists()}
+    assert not gone, "remove them from docs/api"
+
+
+def test_python_on_the_pages_is_valid():
+    for page in DOCS.glob("how_to/*.md"):
+        for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            compile(block, str(page), "exec")
+
+
+def test_overrides_on_the_pages_compose():
+    """Every contextrast-train line without a placeholder, word for word."""
+    lines = [
+        line.partition(" #")[0].strip()
+        for page in DOCS.glob("how_to/*.md")
+        for line in page.read_text("utf-8").replace("\\\n", " ").splitlines()
+        if line.startswith("contextrast-train") and "-m" not in line.split()
+    ]
+    assert len(lines) > 3
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for line in lines:
+            assert compose("train", line.split()[1:])
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning_or_a_request(tmp_path):
+    pytest.importorskip("sphinx", reason="needs the extra docs: pip install 'contextrast[docs]'")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    method = (tmp_path / "method.html").read_text("utf-8")
+    assert "<math" in method
+    link = r'<a class="reference internal" href="api/[^"]+"[^>]*><code[^>]*><span class="pre">([\w/]+\.py:[\w.]+)<'
+    links = re.findall(link, method)
+    assert links == [f"{path}.py:{symbol}" for path, symbol in SYMBOL.findall((DOCS / "method.md").read_text("utf-8"))]
+    loaded = re.compile(
+        r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"']([^\"']+)|<link[^>]*\shref=[\"']([^\"']+)|url\(([^)]+)\)"
+    )
+    for page in (*tmp_path.rglob("*.html"), *tmp_path.rglob("*.css")):
+        for groups in loaded.findall(page.read_text("utf-8")):
+            address = "".join(groups).strip("\"'")
+            assert not re.match(r"(https?:)?//", address), f"{page.name} loads {address}"
+
+
+def _leaves(content, prefix=""):
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
