@@ -9,7 +9,7 @@ ARGS ?=
 EXTRAS := export demo sweep dashboards analysis docs dev
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint format docs notebooks lock clean
+.PHONY: help train test test-slow lint format audit docs notebooks lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,6 +31,9 @@ lint: $(INSTALLED) ## check style and types
 format: $(INSTALLED) ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: $(INSTALLED) ## look the pinned versions up in a vulnerability database; needs a network
+	$(BIN)/uv tool run pip-audit --disable-pip --no-deps -r requirements.lock
 
 docs: $(INSTALLED) ## build the documentation into build/docs; a broken link is an error
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
