@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     of_losses.add_argument("--batch-size", type=int, default=4)
     of_memory.add_argument("--steps", type=int, default=5000)
     for benchmark in (of_losses, of_memory):
-        benchmark.add_argument("--methods", nargs="+", default=METHODS, help="files of conf/loss")
+        benchmark.add_argument(
+            "--methods",
+            nargs="+",
+            default=METHODS,
+            help="losses with overrides: 'contextrast loss/negatives=all'",
+        )
     repeated(distance)
     repeated(depthwise)
     of_loader, of_steps, of_inference = repeated(loader), repeated(step, 30), repeated(infer)

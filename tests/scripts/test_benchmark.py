@@ -99,11 +99,12 @@ def test_onnx_runtime_computes_what_torch_computes():
 
 def test_a_call_of_each_loss(monkeypatch, tmp_path):
     text = tmp_path / "text.md"
-    arguments = ["--methods", "contextrast", "multiscale", "--num-classes", "3", "5", "--size", "64", "128"]
+    methods = ("contextrast loss/negatives=all", "multiscale")
+    arguments = ["--methods", *methods, "--num-classes", "3", "5", "--size", "64", "128"]
     numbers = measured(
         monkeypatch, tmp_path, "loss", "--repetitions=1", "--batch-size=1", f"--markdown={text}", *arguments
     )
-    for method in ("contextrast", "multiscale"):
+    for method in methods:
         for classes in (3, 5):
             assert 0 < numbers[f"{method} {classes} fastest"] <= numbers[f"{method} {classes} slowest"]
             assert numbers[f"{method} {classes} operations"] > 100

@@ -54,10 +54,10 @@ def losses(
 
 
 class LossCall:
-    """A step of the loss ``loss=METHOD`` on unit-length embeddings.
+    """A step of a loss on unit-length embeddings.
 
     Args:
-        method: A file of conf/loss.
+        method: A file of conf/loss, and overrides: ``contextrast loss/negatives=all``.
         num_classes: N.
         size: Height and width of the images.
         batch_size: B.
@@ -78,9 +78,10 @@ class LossCall:
 
 
 def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:
-    """The loss ``loss=METHOD`` for stages as wide as HRNet-W48's."""
+    """The loss of a method, a file of conf/loss and overrides, for stages as wide as HRNet-W48's."""
+    name, *overrides = method.split()
     with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        settings = compose("train", [f"loss={method}", f"loss.embedding_dim={embedding_dim}"])
+        settings = compose("train", [f"loss={name}", f"loss.embedding_dim={embedding_dim}", *overrides])
         loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
     return loss
 
@@ -97,7 +98,7 @@ def _print_ratios(numbers: dict[str, float], methods: Sequence[str], num_classes
 
 def maps_of(method: str, embeddings: list[Tensor]) -> list[Tensor]:
     """Those of the stages' embeddings that a loss looks at."""
-    return embeddings[:1] if method in ONE_MAP else embeddings
+    return embeddings[:1] if method.partition(" ")[0] in ONE_MAP else embeddings
 
 
 def step(loss: ContrastiveLoss, embeddings: list[Tensor], target: Tensor, prediction: Tensor) -> None:
