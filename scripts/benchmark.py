@@ -3,6 +3,7 @@
     python scripts/benchmark.py loss        # one call of each loss, forward and backward, on four stages
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
+    python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
     python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples a second; overrides as to train
     python scripts/benchmark.py step --loss contextrast data=cityscapes model=hrnet_w48  # a step against loss=ce
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from contextrast.benchmarks import depthwise, distance, flatness, infer, loader, losses, step
+from contextrast.benchmarks import communication, depthwise, distance, flatness, infer, loader, losses, step
 from contextrast.benchmarks.infer import WAYS
 from contextrast.benchmarks.measuring import CONSOLE
 from contextrast.errors import ContextrastError
@@ -64,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     of_losses.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width of the images")
     of_losses.add_argument("--batch-size", type=int, default=4)
     of_memory.add_argument("--steps", type=int, default=5000)
-    for benchmark in (of_losses, of_memory):
+    of_communication = command(communication, "communication")
+    of_communication.add_argument("--world-sizes", type=int, nargs="+", default=[8, 64, 512], help="numbers of GPUs")
+    of_communication.add_argument("--num-classes", type=int, default=19)
+    of_communication.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width")
+    of_communication.add_argument("--batch-size", type=int, default=2, help="images a GPU")
+    for benchmark in (of_losses, of_memory, of_communication):
         benchmark.add_argument(
             "--methods",
             nargs="+",

@@ -16,10 +16,26 @@ from contextrast.contrast import (
     RandomNegatives,
     SemiHardNegatives,
 )
+from contextrast.contrast.collective import value_at
+from contextrast.contrast.peers import MultiscaleLoss, PixelContrastLoss, PixelMemory
 from tests.contrast.cases import label_maps
 
 BATCH, CLASSES, CHANNELS, SIZES = 4, 5, (6, 4, 3), ((16, 20), (8, 10), (4, 5))
 WEIGHTS = (0.1, 0.5, 1.0)
+PEERS = ("pixel_contrast", "pixel_contrast_memory", "multiscale", "multiscale_cut")
+
+
+def peers():
+    """The peers' losses, freshly made; the last one has more groups than samples."""
+    pixel = {"start_step": 0, "embedding_dim": 8, "max_samples": 60, "max_views": 3}
+    scales = {"stage_weights": (1.0, 0.7, 0.4), "cross_stages": ((0, 2), (0, 1)), "embedding_dim": 8, "min_pixels": 2}
+    made = (
+        lambda: PixelContrastLoss(CLASSES, CHANNELS, **pixel),
+        lambda: PixelContrastLoss(CLASSES, CHANNELS, **pixel, memory=PixelMemory(CLASSES, 8, 9, pixels_a_step=4)),
+        lambda: MultiscaleLoss(CLASSES, CHANNELS, **scales, max_samples=50),
+        lambda: MultiscaleLoss(CLASSES, CHANNELS, **scales, max_samples=7),
+    )
+    return dict(zip(PEERS, made))
 
 
 def losses():
@@ -37,10 +53,16 @@ def losses():
            ("class_prioritised", "earliest", "deepest", "all", "pixel")},
         "weighted": {"cross_entropy": CrossEntropy(class_weights, 0.1)},
     }  # fmt: skip
+    hard = {"ohem": {"ohem_threshold": 0.05}, "ohem_share": {"ohem_threshold": 0.05, "ohem_min_share": 0.4}}
     made = {"ce": CrossEntropyLoss(CLASSES, CHANNELS)}
+    for name, chosen in hard.items():
+        made[name] = CrossEntropyLoss(CLASSES, CHANNELS, CrossEntropy(class_weights, **chosen))
     for name, chosen in options.items():
         torch.manual_seed(0)
         made[name] = ContextrastLoss(CLASSES, CHANNELS, WEIGHTS, embedding_dim=8, **chosen)
+    for name, make in peers().items():
+        torch.manual_seed(0)
+        made[name] = make()
     for loss in made.values():
         loss.double()
         for module in loss.modules():
@@ -62,20 +84,47 @@ def batch(seed):
 
 
 def train(loss, share):
-    """Three steps on a share of the images; returns what DDP would see: losses, gradients, and the loss's state."""
+    """Three steps on a share of the images; returns what DDP would see: losses, gradients, and the loss's state.
+
+    Diagnostics are those of the last step.
+    """
     values = []
     for step in range(3):
         logits, target, features = batch(step)
         logits = logits[share].requires_grad_()
         features = [feature[share].requires_grad_() for feature in features]
-        total = loss(logits, target[share], features).total
+        terms = loss(logits, target[share], features)
         loss.zero_grad()
-        total.backward()
+        terms.total.backward()
         loss.update()
-        values.append(total.detach())
+        values.append(terms.total.detach())
     parameters = {name: value.grad for name, value in loss.named_parameters() if value.grad is not None}
     inputs = [logits.grad, *(feature.grad for feature in features if feature.grad is not None)]
-    return {"values": torch.stack(values), "parameters": parameters, "inputs": inputs, "state": loss.state_dict()}
+    return {
+        "values": torch.stack(values),
+        "parameters": parameters,
+        "inputs": inputs,
+        "state": loss.state_dict(),
+        "diagnostics": terms.diagnostics,
+    }
+
+
+def ascending(dtype, share):
+    """Numbers to look for positions in: probabilities, many of them equal, and the 2 of ignored pixels."""
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.rand(1001, generator=generator, dtype=dtype)
+    numbers[::3] = numbers[::3].mul(4).round().div(4)
+    numbers[::7] = 2.0
+    return numbers[share].sort().values
+
+
+def found(share):
+    """Values at many positions of all numbers, by their type's name."""
+    positions = torch.arange(0, 1001, 8)
+    return {
+        str(dtype): torch.cat([value_at(ascending(dtype, share), position) for position in positions])
+        for dtype in (torch.float32, torch.float64)
+    }
 
 
 def train_in_a_group(rank, world, folder: Path):
@@ -83,8 +132,9 @@ def train_in_a_group(rank, world, folder: Path):
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
-        size = BATCH // world
-        results = {name: train(loss, slice(rank * size, (rank + 1) * size)) for name, loss in losses().items()}
+        share = slice(rank, None, world)
+        results = {name: train(loss, share) for name, loss in losses().items()}
+        results["found"] = found(share)
         torch.save(results, folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()

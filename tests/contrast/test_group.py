@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from tests.contrast.group import losses, train, train_in_a_group
+from tests.contrast.group import PEERS, found, losses, train, train_in_a_group
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,17 @@ def test_two_processes_are_one(ranks, name):
     for key, expected in alone["parameters"].items():  # what DDP makes of the gradients
         same((first["parameters"][key] + second["parameters"][key]) / 2, expected)
     for one, other, expected in zip(first["inputs"], second["inputs"], alone["inputs"], strict=True):
-        same(torch.cat([one, other]) / 2, expected)
+        same(torch.stack([one, other], 1).flatten(0, 1) / 2, expected)  # images are shared out in turn
     for key, expected in alone["state"].items():
         same(first["state"][key], expected)
         same(second["state"][key], expected)
+    if name in PEERS:  # those of the other losses are of a process's own images
+        for rank in (first, second):
+            same(rank["diagnostics"], alone["diagnostics"])
+
+
+def test_positions_among_all_processes_values_are_found(ranks):
+    for rank in ranks:
+        assert rank["found"].keys() == found(slice(None)).keys()
+        for dtype, expected in found(slice(None)).items():
+            assert torch.equal(rank["found"][dtype], expected)

@@ -3,6 +3,7 @@
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
 
+from contextrast.benchmarks.communication import communication
 from contextrast.benchmarks.depthwise import depthwise
 from contextrast.benchmarks.distance import distance
 from contextrast.benchmarks.flatness import flatness
@@ -11,4 +12,4 @@ from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
 from contextrast.benchmarks.step import step
 
-__all__ = ["depthwise", "distance", "flatness", "infer", "loader", "losses", "step"]
+__all__ = ["communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "step"]

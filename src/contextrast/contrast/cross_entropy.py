@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.collective import sum_over_ranks, world_size
+from contextrast.contrast.collective import sum_over_ranks, value_at, world_size
 from contextrast.contrast.heads import at_least_float32
 from contextrast.errors import ConfigError
 
@@ -14,7 +14,7 @@ from contextrast.errors import ConfigError
 class CrossEntropy(nn.Module):
     """Pixel-wise cross-entropy with class weights, label smoothing and online hard example mining.
 
-    The divisor is that of the global batch; hard examples are mined among each process's own pixels.
+    Divisor and hard examples are those of the global batch.
 
     Args:
         class_weights: One weight a class; all equal if not given.
@@ -87,6 +87,7 @@ class CrossEntropy(nn.Module):
         index = torch.where(valid, target, 0).unsqueeze(1)
         probability = logits.softmax(1).gather(1, index).squeeze(1).masked_fill(~valid, 2.0)
         ordered = probability.flatten().sort().values
-        least = ((valid.sum() * self.ohem_min_share).long() - 1).clamp(0, ordered.numel() - 1)
-        threshold = ordered.gather(0, least.view(1)).clamp_min(self.ohem_threshold)
+        number = sum_over_ranks(valid.sum())
+        least = ((number * self.ohem_min_share).long() - 1).clamp(0, ordered.numel() * world_size() - 1)
+        threshold = value_at(ordered, least).clamp_min(self.ohem_threshold)
         return (probability <= threshold).to(logits.dtype)

@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.collective import gather_ranks, world_size
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.losses import anchor_anchor_loss
 from contextrast.contrast.queues import Entries, filled, push
-from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
+from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 
@@ -202,12 +201,7 @@ def _pixels(batch: BatchAnchors, _: Tensor, __: Tensor, keys: Keys) -> tuple[Ten
     deepest = batch.present & (batch.present.flip(0).cumsum(0).flip(0) == 1)  # [I, N], one stage a class
     drawn = [_draw(stage, here, keys(stage).flatten()) for stage, here in zip(batch.stages, deepest, strict=True)]
     pixels, key, valid = (torch.stack(parts).sum(0) for parts in zip(*drawn, strict=True))  # one stage has the class
-    if world_size() == 1:
-        return pixels, valid.bool()
-    # The ten of smallest key over all processes are those that a single process would have drawn.
-    pixels, key, valid = (gather_ranks(part).transpose(0, 1).flatten(1, 2) for part in (pixels, key, valid))
-    chosen = key.masked_fill(valid == 0, 1 << 32).argsort(dim=1, stable=True)[:, :PIXELS_A_STEP]
-    return pixels.gather(1, chosen.unsqueeze(2).expand(-1, -1, pixels.shape[2])), valid.gather(1, chosen).bool()
+    return smallest_over_ranks(pixels, key, valid.bool())
 
 
 def _draw(pixels: StagePixels, classes: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:

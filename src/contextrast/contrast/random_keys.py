@@ -7,7 +7,7 @@ every device and however a batch is spread over processes, of a fixed size, and 
 import torch
 from torch import Tensor
 
-from contextrast.contrast.collective import first_image
+from contextrast.contrast.collective import gather_ranks, global_images, rank, sum_over_ranks, world_size
 
 
 def pixel_keys(seed: int, step: Tensor, stage: int, shape: tuple[int, int, int]) -> Tensor:
@@ -23,7 +23,7 @@ def pixel_keys(seed: int, step: Tensor, stage: int, shape: tuple[int, int, int])
         ``[B, H, W]`` int64 in 0 .. 2³² - 1.
     """
     batch, height, width = shape
-    image = torch.arange(batch, device=step.device) + first_image(batch)
+    image = global_images(batch, step.device)
     draw = hashed(hashed(hashed(step + (seed << 20)) + stage) + image)
     return hashed(draw[:, None] + torch.arange(height * width, device=step.device)).view(batch, height, width)
 
@@ -52,6 +52,32 @@ def smallest_of_segments(keys: Tensor, segments: Tensor, num_segments: int, numb
     counts = torch.zeros(num_segments + 1, dtype=torch.long, device=keys.device)
     counts = counts.scatter_add(0, segments, torch.ones_like(segments))
     first = (counts.cumsum(0) - counts)[:-1, None]
-    rank = torch.arange(number, device=keys.device)
-    positions = (first + rank).clamp_max(max(0, keys.shape[0] - 1))
-    return order[positions], rank < counts[:-1, None]
+    place = torch.arange(number, device=keys.device)
+    positions = (first + place).clamp_max(max(0, keys.shape[0] - 1))
+    return order[positions], place < counts[:-1, None]
+
+
+@torch.no_grad()
+def smallest_over_ranks(rows: Tensor, keys: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Of what every process drew by :func:`smallest_of_segments`, what a single one would have drawn.
+
+    The keys of all processes are gathered, but no more rows are sent than are drawn in the end.
+
+    Args:
+        rows: What belongs to the drawn elements, ``[S, K, D]``.
+        keys: Their keys, ``[S, K]``.
+        valid: Whether there is such an element, boolean ``[S, K]``.
+
+    Returns:
+        Rows ``[S, K, D]`` and validity ``[S, K]`` of the K smallest keys of every segment, without gradient.
+    """
+    if world_size() == 1:
+        return rows, valid
+    number = keys.shape[1]
+    none = 1 << 32  # more than any key
+    gathered = gather_ranks(keys.masked_fill(~valid, none)).transpose(0, 1).flatten(1)
+    smallest = gathered.sort(dim=1, stable=True)
+    chosen = smallest.indices[:, :number]
+    own = rows.gather(1, (chosen % number).unsqueeze(2).expand(-1, -1, rows.shape[2]))
+    own = own.masked_fill((chosen // number != rank()).unsqueeze(2), 0)
+    return sum_over_ranks(own), smallest.values[:, :number] < none

@@ -157,6 +157,10 @@ class SegmentationDataModule(LightningDataModule):
     def _eval_loader(self, split: str) -> Loader:
         dataset = self.dataset(split)
         processes, rank = self._processes()
+        if len(dataset) < processes:  # those without an image would leave the others waiting
+            raise ConfigError(
+                f"{len(dataset)} image(s) of split {split} for {processes} processes. Use at most that many devices."
+            )
         sampler = EvalSampler(dataset, num_replicas=processes, rank=rank)
         return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())
 

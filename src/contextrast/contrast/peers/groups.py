@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from contextrast.contrast.collective import gather_images, rank, sum_for_equal_losses, world_size
 from contextrast.contrast.random_keys import pixel_keys
 from contextrast.contrast.stages import StagePixels, misclassified
 from contextrast.errors import ConfigError
@@ -36,7 +37,10 @@ class GroupSampler(nn.Module):
     the draw fills T·V of a fixed number of slots, which is the least bound known beforehand. It is reproducible, since
     every pixel's random key is a hash of seed, step, stage, image and position, and takes the smallest keys, which is
     uniform and without replacement. More groups than ``max_samples`` would be cut to the first ones, one pixel each.
-    A process draws among its own images.
+
+    Of several processes every one gets the samples of the global batch, ``max_samples`` of them in all, at the price of
+    one sum of M·(D + 1) numbers and of the gathered numbers of pixels of all groups. What is computed from the samples
+    has to be the same on all processes; gradients then flow back to whoever has the pixel, and nothing else is sent.
 
     Args:
         min_pixels: A group has at least this many.
@@ -71,35 +75,45 @@ class GroupSampler(nn.Module):
 
     def forward(self, pixels: StagePixels) -> tuple[Samples, Tensor]:
         """Samples of a stage, in M slots, and whether each is misclassified, boolean ``[M]``."""
-        positions, classes = self.draw(pixels)
+        drawn, classes = self.draw(pixels)
+        positions = drawn.clamp_min(0)
         wrong = misclassified(pixels.classes, pixels.predictions, pixels.num_classes).flatten()[positions]
-        samples = Samples(pixels.embeddings.index_select(0, positions), classes, pixels.num_classes)
+        rows = pixels.embeddings.index_select(0, positions)
+        if world_size() > 1:
+            rows, wrong = _of_all_ranks(rows, wrong, (drawn >= 0) & (classes < pixels.num_classes))
+        samples = Samples(rows, classes, pixels.num_classes)
         return samples, wrong & samples.filled
 
     @torch.no_grad()
     def draw(self, pixels: StagePixels) -> tuple[Tensor, Tensor]:
-        """Which pixels are drawn: positions in 0 .. P - 1 and classes, both ``[M]``; class N marks an empty slot."""
-        groups = pixels.grid[0] * pixels.num_classes
-        order, counts = self._ordered(pixels, groups)
-        first = (counts.flatten().cumsum(0) - counts.flatten()).view_as(counts)
-        total = counts[:groups].sum(1)
+        """Which pixels are drawn, among those of all processes.
+
+        Returns:
+            Positions ``[M]`` in 0 .. P - 1, or -1 for another process's pixel; classes ``[M]``, N for an empty slot.
+        """
+        batch, size = pixels.grid[0], pixels.num_classes
+        order, own_counts = self._ordered(pixels, batch * size)
+        first = (own_counts.flatten().cumsum(0) - own_counts.flatten()).view_as(own_counts)
+        counts = gather_images(own_counts[:-1].view(batch, size, 2)).flatten(0, 1)
+        groups, total = len(counts), counts.sum(1)
         eligible = total >= self.min_pixels
         number = eligible.sum()
         views = torch.where(eligible, total, self.max_views).min().clamp_max(self.max_views)
         views = views.minimum(self.max_samples // number.clamp_min(1)).clamp_min(1)
 
-        slots = min(self.max_samples, order.shape[0], groups * self.max_views)
+        slots = min(self.max_samples, order.shape[0] * world_size(), groups * self.max_views)
         slot = torch.arange(slots, device=order.device)
-        rank, view = slot // views, slot % views
-        group = torch.sort((~eligible).byte(), stable=True).indices[rank.clamp_max(groups - 1)]
+        place, view = slot // views, slot % views
+        filled = place < number
+        group = torch.sort((~eligible).byte(), stable=True).indices[place.clamp_max(groups - 1)]
         hard, easy = counts[group].unbind(1)
         from_hard = (views // 2).maximum(views - easy).minimum(hard)
-        first_hard, first_easy = first[group].unbind(1)
+        image, classes = group // size, group % size
+        elsewhere = filled & (image % world_size() != rank())
+        first_hard, first_easy = first[image // world_size() * size + classes].unbind(1)
         position = torch.where(view < from_hard, first_hard + view, first_easy + view - from_hard)
-        filled = rank < number
-        return order[torch.where(filled, position, 0)], torch.where(
-            filled, group % pixels.num_classes, pixels.num_classes
-        )
+        drawn = order[torch.where(filled & ~elsewhere, position, 0)]
+        return drawn.masked_fill(elsewhere, -1), torch.where(filled, classes, size)
 
     def _ordered(self, pixels: StagePixels, groups: int) -> tuple[Tensor, Tensor]:
         """Positions by group, hard pixels first, then key, ``[P]``; numbers of hard and easy pixels, ``[G + 1, 2]``."""
@@ -114,3 +128,10 @@ class GroupSampler(nn.Module):
         counts = torch.zeros(2 * groups + 2, dtype=torch.long, device=keys.device)
         counts = counts.scatter_add(0, segment, torch.ones_like(segment))
         return torch.sort((segment << 32) | keys).indices, counts.view(groups + 1, 2)
+
+
+def _of_all_ranks(rows: Tensor, wrong: Tensor, here: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples of all processes, of each of which one has ``here`` those of its own images; 0 where none has one."""
+    own = torch.cat([rows, wrong.unsqueeze(1).to(rows.dtype)], 1)
+    total = sum_for_equal_losses(own.masked_fill(~here.unsqueeze(1), 0))
+    return total[:, :-1].contiguous(), total[:, -1].detach() > 0

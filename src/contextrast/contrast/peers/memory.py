@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from contextrast.contrast.collective import gather_ranks, world_size
+from contextrast.contrast.collective import gather_images
 from contextrast.contrast.heads import unit_length
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.queues import Entries, filled, push
-from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments
+from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 
@@ -23,8 +23,8 @@ class PixelMemory(nn.Module):
     are keys, empty slots never are.
 
     Buffers are 2·N·size·D floats: 194 MB for 19 classes at D = 256, which are part of every checkpoint. The contrast
-    costs time for all slots, empty ones included. Of several processes all store the same, the global batch's entries;
-    where DDP is used, ``broadcast_buffers=false`` saves it from sending them at every step.
+    costs time for all slots, empty ones included. Of several processes all store the same, the global batch's entries,
+    so that DDP need not broadcast them at every step, as it does with buffers unless it is told to leave them out.
 
     Args:
         num_classes: N.
@@ -91,7 +91,10 @@ class PixelMemory(nn.Module):
 
 
 def image_means(pixels: StagePixels) -> Entries:
-    """Mean embedding of every class in every image at unit length, of all processes, E = images (Wang et al., 2021)."""
+    """Mean embedding of every class in every image at unit length (Wang et al., ICCV 2021).
+
+    E is the number of images of all processes, in the order of the global batch.
+    """
     size, (batch, _, _) = pixels.num_classes, pixels.grid
     image = torch.arange(batch, device=pixels.classes.device)[:, None, None]
     region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch).flatten()
@@ -100,7 +103,7 @@ def image_means(pixels: StagePixels) -> Entries:
     counts = torch.zeros(size * batch + 1, dtype=torch.long, device=region.device)
     counts = counts.scatter_add(0, region, torch.ones_like(region))[:-1]
     means = unit_length(sums, 1).view(size, batch, -1)  # the sum has the mean's direction
-    return Entries(_of_all_ranks(means), _of_all_ranks((counts > 0).view(size, batch)))
+    return Entries(_of_all_images(means), _of_all_images((counts > 0).view(size, batch)))
 
 
 def random_pixels(pixels: StagePixels, keys: Tensor, number: int) -> Entries:
@@ -112,17 +115,9 @@ def random_pixels(pixels: StagePixels, keys: Tensor, number: int) -> Entries:
         number: How many of a class at most.
     """
     positions, valid = smallest_of_segments(keys, pixels.classes.flatten(), pixels.num_classes, number)
-    drawn = pixels.embeddings[positions]
-    if world_size() == 1:
-        return Entries(drawn, valid)
-    keys = _of_all_ranks(keys[positions].masked_fill(~valid, 1 << 32))
-    chosen = keys.argsort(dim=1, stable=True)[:, :number]  # what a single process would have drawn
-    drawn = _of_all_ranks(drawn).gather(1, chosen.unsqueeze(2).expand(-1, -1, drawn.shape[2]))
-    return Entries(drawn, _of_all_ranks(valid).gather(1, chosen))
+    return Entries(*smallest_over_ranks(pixels.embeddings[positions], keys[positions], valid))
 
 
-def _of_all_ranks(values: Tensor) -> Tensor:
-    """``[N, E, ...]`` of every process as ``[N, R·E, ...]``."""
-    if world_size() == 1:
-        return values
-    return gather_ranks(values).transpose(0, 1).flatten(1, 2)
+def _of_all_images(values: Tensor) -> Tensor:
+    """``[N, B, ...]`` of every process as ``[N, R·B, ...]``, in the order of the global batch."""
+    return gather_images(values.transpose(0, 1)).transpose(0, 1)

@@ -35,7 +35,7 @@ class MultiscaleContrast(nn.Module):
         temperature: τ.
         min_pixels: Pixels that make an (image, class) pair a group.
         max_views: Number of pixels a group at most.
-        max_samples: Number of sampled pixels a stage at most.
+        max_samples: Number of sampled pixels of the global batch a stage at most.
         seed: Seed of the draws.
         ignore_index: Label of pixels that take part in nothing; None if there is no such label.
 
@@ -182,7 +182,7 @@ class MultiscaleLoss(ContrastiveLoss):
         embedding_dim: D.
         min_pixels: Pixels that make an (image, class) pair a group.
         max_views: Number of pixels a group at most.
-        max_samples: Number of sampled pixels a stage at most.
+        max_samples: Number of sampled pixels of the global batch a stage at most.
         seed: Seed of the draws.
         cross_entropy: The cross-entropy; plain if not given.
         ignore_index: Label of pixels that take part in nothing; None if there is no such label.

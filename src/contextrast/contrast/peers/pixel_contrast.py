@@ -32,7 +32,7 @@ class PixelContrast(nn.Module):
         num_classes: N.
         temperature: τ; as published 0.1 on Cityscapes and 0.07 on the other datasets.
         base_temperature: τ_b.
-        max_samples: Number of sampled pixels at most.
+        max_samples: Number of sampled pixels of the global batch at most.
         max_views: V, number of pixels a group at most.
         memory: Queues of past pixels and regions; None compares the batch's pixels with each other.
         seed: Seed of the draws.
@@ -165,7 +165,7 @@ class PixelContrastLoss(ContrastiveLoss):
         temperature: τ.
         base_temperature: τ_b.
         embedding_dim: D.
-        max_samples: Number of sampled pixels at most.
+        max_samples: Number of sampled pixels of the global batch at most.
         max_views: Number of pixels a group at most.
         memory: Queues of past pixels and regions, or what makes them of ``num_classes`` and ``embedding_dim``.
         seed: Seed of the draws.

@@ -1,0 +1,122 @@
+"""What one process of a group trains; in a file of its own, as every process has to import it."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import open_dict
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from contextrast.assembly import build_datamodule, build_module, build_trainer
+from contextrast.callbacks import AnchorUpdate
+from contextrast.config import config_directory
+from tests.conftest import TINY
+from tests.contrast.cases import label_maps
+
+BATCH, CLASSES, SIZE = 8, 11, 64
+LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
+VALIDATION_IMAGES = 5  # in batches of two: two batches on the first process, one on the second
+
+
+def settings(*overrides):
+    """A training run's configuration, small."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", [*TINY, "paths.run_dir=none", "logger=none", "module.auxiliary_stage=3", *overrides])
+    small = {"embedding_dim": 16, "start_step": 0, "max_views": 10, "max_samples": 200}
+    with open_dict(config):
+        config.loss.update({key: value for key, value in small.items() if key in config.loss})
+        if config.loss.get("memory"):
+            config.loss.memory.size = 50
+    return config
+
+
+def network_and_loss(name):
+    """The Lightning module of a loss: batch norm and dropout in evaluation mode, everything else in training."""
+    config = settings(f"loss={name}")
+    torch.manual_seed(0)
+    module = build_module(config, build_datamodule(config.data))
+    for part in (module.network, module.auxiliary, getattr(module.loss, "heads", nn.Identity())):
+        part.eval()
+    return module
+
+
+class Total(nn.Module):
+    """What DDP wraps: the total loss of a batch, auxiliary head included."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch):
+        return self.module.loss_terms(batch, diagnose=False).total
+
+
+def batches():
+    """Two global batches."""
+    for seed in range(2):
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.randint(0, 256, (BATCH, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+        yield image, label_maps(generator, BATCH, SIZE, SIZE, CLASSES, patch=8)[0]
+
+
+def losses_and_gradients(name, share=slice(None), wrap=lambda network: network):
+    """The loss and all gradients of each of two batches; memories are filled when the second one comes."""
+    module = network_and_loss(name)
+    wrapped, found = wrap(Total(module)), []
+    for image, mask in batches():
+        module.zero_grad()
+        loss = wrapped({"image": image[share], "mask": mask[share]})
+        loss.backward()
+        module.update_loss()
+        gradients = {key: value.grad for key, value in module.named_parameters() if value.grad is not None}
+        found.append((loss.detach().clone(), {key: value.clone() for key, value in gradients.items()}))
+    return found
+
+
+class LastValidation(pl.Callback):
+    """Keeps what a validation counted, and the network that it saw."""
+
+    def on_validation_end(self, trainer, pl_module):
+        self.confusion = pl_module.last_scores.confusion
+        self.network = {key: value.clone() for key, value in pl_module.network.state_dict().items()}
+
+
+def validated(rank, world, port):
+    """Two steps with the command's own trainer, as torchrun starts it, and what their validation found."""
+    facts = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    config = settings(
+        "loss=ce", "trainer=ddp", f"trainer.devices={world}", f"data.dataset.lengths.val={VALIDATION_IMAGES}"
+    )
+    del config.trainer.default_root_dir
+    seen = LastValidation()
+    with mock.patch.dict(os.environ, {key: str(value) for key, value in facts.items()} | {"TORCHELASTIC_RUN_ID": "1"}):
+        datamodule = build_datamodule(config.data)
+        torch.manual_seed(0)
+        module = build_module(config, datamodule)
+        options = {"enable_checkpointing": False, "enable_progress_bar": False}
+        with open_dict(config):
+            config.trainer.update(options)
+        build_trainer(config.trainer, [], [AnchorUpdate(), seen]).fit(module, datamodule)
+    return {"confusion": seen.confusion, "network": seen.network}
+
+
+def train_in_a_group(rank, world, folder: Path, port):
+    """Every loss on this process's images, then a short run; saves and returns what came out."""
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
+    try:
+        share = slice(rank, None, world)
+        losses = {name: losses_and_gradients(name, share, DistributedDataParallel) for name in LOSSES}
+        values = {name: torch.stack([loss for loss, _ in found]) for name, found in losses.items()}
+        torch.save({"values": values, "validated": validated(rank, world, port)}, folder / f"{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+    return losses
