@@ -115,18 +115,22 @@ def test_anchors_are_updated_once_after_each_optimiser_step():
     assert model.loss.contrast.running_anchors.seen.any()
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step():
+def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path):
     model = module()
     with torch.no_grad():
         model.network.network.segmentation_head[0].weight.fill_(float("inf"))
     before = {name: value.clone() for name, value in model.named_parameters()}
-    with pytest.raises(NonFiniteLossError, match=r"step 0.*cross_entropy.*0a, 0b"):
-        fit(model)
+    with pytest.raises(NonFiniteLossError, match=r"step 0.*cross_entropy.*0a, 0b.*replay_step_000000\.pt"):
+        fit(model, default_root_dir=tmp_path)
+    kept = torch.load(tmp_path / "replay_step_000000.pt", weights_only=True)
+    assert kept["step"] == 0
+    assert kept["batches"][0]["name"] == ["0a", "0b"]
+    assert torch.equal(kept["batches"][0]["image"], batches(1)[0]["image"])
     for name, value in model.named_parameters():
         assert torch.equal(value, before[name]), name
 
 
-def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is_named():
+def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is_named(tmp_path):
     class Spoiled(CrossEntropyLoss):
         calls = 0
 
@@ -143,10 +147,45 @@ def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is
             kept.append({name: value.clone() for name, value in pl_module.named_parameters()})
 
     with pytest.raises(NonFiniteLossError, match=r"step 2: total = inf, spoiled = inf. Batch: 4a, 4b"):
-        fit(model, accumulate_grad_batches=2, callbacks=[Spy()])
+        fit(model, accumulate_grad_batches=2, callbacks=[Spy()], default_root_dir=tmp_path)
     assert len(kept) == 5  # the fifth batch alone makes no step, so nothing was asked of it yet
     for name, value in model.named_parameters():
         assert torch.equal(value, kept[3][name]), name
+
+
+class Exploding(CrossEntropyLoss):
+    """A loss that is finite and whose gradient is not: that of a square root at 0."""
+
+    def forward(self, logits, target, features=(), diagnose=True):
+        terms = super().forward(logits, target)
+        zero = (logits - logits.detach()).sum()
+        return LossTerms(terms.total + zero.abs().sqrt(), {"cross_entropy": terms.total})
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(tmp_path):
+    model = module(Exploding(3))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    with pytest.raises(NonFiniteLossError, match=r"gradient is not finite at step 0: norm = nan. Batch: 0a, 0b"):
+        fit(model, default_root_dir=tmp_path)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("factory", [SGD, AdamW])
+def test_a_fused_optimiser_leaves_a_step_out_where_it_is_told_to(factory):
+    """What a GPU relies on, which hears of the gradients' norm later than it takes the step."""
+    steps = []
+    for found in (None, 0.0, 1.0):
+        weight = torch.nn.Parameter(torch.ones(5))
+        optimizer = factory([weight], lr=0.1, weight_decay=0.1, fused=True)
+        for _ in range(2):
+            weight.grad = torch.full((5,), 0.5 if found != 1.0 else float("nan"))
+            if found is not None:
+                optimizer.found_inf = torch.tensor(found)
+            optimizer.step()
+        steps.append(weight.detach().clone())
+    assert torch.equal(steps[0], steps[1])
+    assert torch.equal(steps[2], torch.ones(5))
 
 
 def test_a_step_reads_nothing_on_the_host_and_diagnoses_only_what_is_logged():
@@ -279,9 +318,9 @@ def test_the_auxiliary_head_is_optimised_and_is_no_part_of_the_network():
     assert model.network.state_dict().keys() == module().network.state_dict().keys()
 
 
-def test_an_auxiliary_loss_that_is_not_finite_is_named():
+def test_an_auxiliary_loss_that_is_not_finite_is_named(tmp_path):
     model = with_auxiliary()
     with torch.no_grad():
         model.auxiliary.layers[4].bias.fill_(float("nan"))
     with pytest.raises(NonFiniteLossError, match=r"step 0: auxiliary = nan|total = nan, auxiliary = nan"):
-        fit(model, 1)
+        fit(model, 1, default_root_dir=tmp_path)

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
+from contextrast.checkpoint_files import CheckpointFiles
 from contextrast.config import instantiate, plain
 from contextrast.data import SegmentationDataModule
 from contextrast.models import Segmenter, use_float32_depthwise_backward
@@ -60,5 +61,7 @@ def build_trainer(config: DictConfig, loggers: Sequence[Logger], callbacks: Sequ
     batches = options["max_steps"] * options["accumulate_grad_batches"]
     if batches > 0 and isinstance(options["val_check_interval"], int):
         options["val_check_interval"] = min(options["val_check_interval"], batches)
-    trainer: pl.Trainer = instantiate(options | {"_partial_": True})(logger=list(loggers), callbacks=list(callbacks))
+    trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
+        logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles()]
+    )
     return trainer

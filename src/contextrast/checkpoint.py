@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from contextrast.checkpoint_files import read_checkpoint
 from contextrast.config import instantiate
 from contextrast.data.labels import LabelTable
-from contextrast.errors import CheckpointError
+from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
 
 _NETWORK = "network."
 _HEADS = "loss.heads."
+_SETTINGS = ("model", "data", "labels")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Checkpoint:
         wrong = _mismatches(network.state_dict(), self.weights, "network")
         if wrong:
             raise CheckpointError(
-                f"{self.path} does not fit {settings['architecture']} over {settings['encoder']} with "
+                f"{self.path} does not fit {settings.get('architecture')} over {settings.get('encoder')} with "
                 f"{self.labels.num_classes} classes:\n  {wrong}\nLeave the model's settings to the checkpoint, or "
                 "choose one that was trained with them."
             )
@@ -101,25 +103,28 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt."
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file makes the unpickler raise has no common type
-        first_line = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({first_line}). It is damaged, or no checkpoint.") from error
-    if not isinstance(content, dict) or not {"model", "data", "labels"} <= set(content.get("hyper_parameters", {})):
+    content = read_checkpoint(path)
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(key), dict) for key in _SETTINGS):
         raise CheckpointError(
             f"{path} was not written by contextrast-train: it has no settings of model, data and labels. "
             "Weights of an encoder go to model.encoder_weights of contextrast-train instead."
         )
-    config = dict(content["hyper_parameters"])
-    weights, head_weights = (_below(prefix, content["state_dict"]) for prefix in (_NETWORK, _HEADS))
-    labels = LabelTable.from_dict(config["labels"])
-    return Checkpoint(path, config, labels, weights, head_weights, int(content["global_step"]))
+    state, step = content.get("state_dict"), content.get("global_step")
+    if not isinstance(state, dict) or not isinstance(step, int):
+        raise CheckpointError(f"{path} is damaged: it lacks weights or the count of steps. Take another one.")
+    weights, head_weights = (_below(prefix, state) for prefix in (_NETWORK, _HEADS))
+    try:
+        labels = LabelTable.from_dict(settings["labels"])
+    except DataError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    return Checkpoint(path, dict(settings), labels, weights, head_weights, step)
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a state dict whose keys start with a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    """The tensors of a state dict whose keys start with a prefix, without it."""
+    named = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    return {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
 
 
 def _mismatches(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], place: str) -> str:

@@ -1,15 +1,17 @@
 """From YAML to objects: where the configuration lies, and the only way in which it becomes code."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from inspect import ismethod
+from inspect import ismethod, signature
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from contextrast.errors import ConfigError, ContextrastError
 
@@ -21,6 +23,7 @@ ALLOWED_TARGETS = (
     "lightning.pytorch.profilers.",
     "lightning.pytorch.Trainer",
 )
+_HYDRAS: Final = re.compile(r"_(target|partial|convert|recursive|args)_")  # keys that are no arguments
 
 
 def config_directory() -> Path:
@@ -41,32 +44,55 @@ def instantiate(config: Any, within: Sequence[str] = ALLOWED_TARGETS, /, **argum
         ConfigError: If a target is not allowed, or the constructor refuses its arguments.
     """
     settings = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
-    _check_resolved(settings)
-    for target in _targets(settings):
-        _check_target(target, within)
     try:
+        _check_resolved(settings)
+        for described in _described(settings):
+            found = _check_target(str(described["_target_"]), within)
+            if described.get("_partial_") is True:  # else it fails later
+                _check_arguments(found, described)
         return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ContextrastError):
             raise cause from None  # our own message already says what and where
+        target = next(_described(settings), {}).get("_target_", "The configuration")
+        raise ConfigError(f"{target} could not be built: {cause or error}") from error
+    except (OmegaConfBaseException, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{next(_targets(settings), 'The configuration')} could not be built: {cause or error}"
+            f"Settings that nothing can be built from: {error}. They are a mapping of names to plain values, with "
+            "_target_ for the class."
         ) from error
 
 
-def _targets(config: Any) -> Iterator[str]:
+def _described(config: Any) -> Iterator[Mapping[str, Any]]:
+    """All mappings with a target, those inside others too."""
     if isinstance(config, Mapping):
         if "_target_" in config:
-            yield str(config["_target_"])
+            yield config
         for value in config.values():
-            yield from _targets(value)
+            yield from _described(value)
     elif isinstance(config, Sequence) and not isinstance(config, str):
         for value in config:
-            yield from _targets(value)
+            yield from _described(value)
 
 
-def _check_target(target: str, within: Sequence[str]) -> None:
+def _check_arguments(target: Any, described: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class does not take.
+
+    Raises:
+        ConfigError: If there are any.
+    """
+    given = {str(key): value for key, value in described.items() if not _HYDRAS.fullmatch(str(key))}
+    takes = signature(target)
+    try:
+        takes.bind_partial(**given)
+    except TypeError as error:
+        raise ConfigError(
+            f"{described['_target_']} {error}; it takes {', '.join(takes.parameters)}. Correct or remove the setting."
+        ) from error
+
+
+def _check_target(target: str, within: Sequence[str]) -> Any:
     """Refuse what is not a class of an allowed place, or a class method of this package.
 
     The prefix alone is not enough: ``contextrast.data.os.system`` has it, by way of what a module imports.
@@ -91,6 +117,7 @@ def _check_target(target: str, within: Sequence[str]) -> None:
     builds = isinstance(found, type) or (ismethod(found) and package == "contextrast")  # our own class methods
     if not builds or found.__module__.partition(".")[0] != package:
         raise ConfigError(f"_target_: {target} is not allowed; it is no class of {package}")
+    return found
 
 
 def _check_resolved(settings: Any) -> None:

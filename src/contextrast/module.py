@@ -1,6 +1,7 @@
 """The Lightning module: forward, step, optimiser. The method lives in ``contrast``, measures in ``metrics``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,6 +19,7 @@ from contextrast.finite_loss import FiniteLossCheck
 from contextrast.metrics import Measure, Report, Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
+from contextrast.replay import keep_step
 
 TrainingLoss = ContrastiveLoss | CrossEntropyLoss
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
@@ -86,7 +88,10 @@ class SegmentationModule(pl.LightningModule):
         self.last_scores: Scores | None = None
         self.last_reports: dict[str, Report] = {}
         self.measured_at: int | None = None
-        self._finite_loss = FiniteLossCheck()
+        self._finite_loss = FiniteLossCheck(partial(keep_step, self))
+        # Equal in all processes, as it is made of the global batch: DDP need not send up to 190 MB of it at every step.
+        buffers = (name for name, _ in self.named_buffers() if name.startswith("loss.contrast."))
+        self._ddp_params_and_buffers_to_ignore = list(buffers)
         self.save_hyperparameters(dict(config or {}))
 
     def update_loss(self) -> None:
@@ -104,19 +109,38 @@ class SegmentationModule(pl.LightningModule):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
         logged = (self.global_step + 1) % every == 0  # the loggers would drop the values of other steps
         terms = self.loss_terms(batch, diagnose=logged)
-        self._finite_loss.observe(terms, batch["name"])
+        self._finite_loss.observe(terms, batch)
         self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]))
         if logged:
             self._log_terms(terms, len(batch["mask"]))
         return terms.total
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002  (Lightning's signature)
-        """Refuse a step whose loss is not finite; a step may be made of several batches.
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse a step whose loss or gradients are not finite; a step may be made of several batches.
+
+        A gradient scaler, which ``trainer.precision=16-mixed`` has, looks at the gradients itself and lowers its scale.
 
         Raises:
-            NonFiniteLossError: If the loss of one of them is infinite or not a number.
+            NonFiniteLossError: If the loss of a batch or a gradient is infinite or not a number, in any process.
         """
-        self._finite_loss.check(self.global_step)
+        scales = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        self._finite_loss.check(self.global_step, None if scales else optimizer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002  (Lightning's signature)
+        """Have nothing saved of a step that was refused.
+
+        Raises:
+            NonFiniteLossError: As :meth:`on_before_optimizer_step`.
+        """
+        self._finite_loss.settle()
+
+    def on_train_end(self) -> None:
+        """Hear of the last step, too.
+
+        Raises:
+            NonFiniteLossError: As :meth:`on_before_optimizer_step`.
+        """
+        self._finite_loss.settle()
 
     def loss_terms(self, batch: Batch, diagnose: bool = True) -> LossTerms:
         """The loss of a training batch: forward passes of the network, its auxiliary head and the loss.
@@ -194,7 +218,8 @@ class SegmentationModule(pl.LightningModule):
         return LossTerms(total, {**terms.terms, "auxiliary": auxiliary}, terms.diagnostics)
 
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
-        self.log_dict({f"train/{name}": value for name, value in terms.terms.items()}, batch_size=batch_size)
+        named = {f"train/{name}": value for name, value in terms.terms.items()}
+        self.log_dict(named, batch_size=batch_size, sync_dist=True)  # each process has its share of the global sums
         stages = [f"stage{number}" for number in self.network.stages]
         for name, values in terms.diagnostics.items():
             if values.ndim == 0:

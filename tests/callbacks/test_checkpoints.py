@@ -1,11 +1,16 @@
 """The last checkpoint is the last, whether the score improved or not."""
 
+import os
+import signal
+
 import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from contextrast.callbacks import LastCheckpoint
+from contextrast.checkpoint_files import CheckpointFiles
+from contextrast.errors import ConfigError
 
 
 class Worse(pl.Callback):
@@ -41,7 +46,7 @@ def test_best_keeps_its_name_beside_it(module, data, trainer_for, tmp_path) -> N
     trainer = trainer_for([Worse(), best, LastCheckpoint(tmp_path / "last.ckpt")], enable_checkpointing=True)
     trainer.fit(module, data)
     steps = {file.name: torch.load(file, weights_only=True)["global_step"] for file in tmp_path.glob("*.ckpt")}
-    assert steps == {"best.ckpt": 3, "last.ckpt": 6}
+    assert steps == {"best.ckpt": 3, "last.ckpt": 6, "last-1.ckpt": 3}
 
 
 def test_a_run_goes_on_from_it(module, data, trainer_for, tmp_path) -> None:
@@ -50,3 +55,59 @@ def test_a_run_goes_on_from_it(module, data, trainer_for, tmp_path) -> None:
     trainer = trainer_for([last], max_steps=5)
     trainer.fit(module, data, ckpt_path=last.path, weights_only=True)
     assert torch.load(last.path, weights_only=True)["global_step"] == trainer.global_step == 5
+
+
+@pytest.mark.parametrize(("accumulate", "every", "interval", "saves"), [
+    (1, 2, 3, [2, 3, 4, 6]), (2, 1, 3, [1, 2, 3, 4]), (1, 1, 1, [1, 2, 3, 4, 5, 6]), (1, 4, 100, [4, 6]),
+])  # fmt: skip
+def test_it_saves_every_so_many_steps_and_never_within_one(
+    accumulate, every, interval, saves, module, data, trainer_for, tmp_path
+) -> None:
+    worse = Worse()
+    last = LastCheckpoint(tmp_path / "last.ckpt", every_n_steps=every)
+    steps = 6 if accumulate == 1 else 4
+    options = {"accumulate_grad_batches": accumulate, "val_check_interval": interval, "max_steps": steps}
+    trainer_for([worse, last], plugins=[CheckpointFiles()], num_sanity_val_steps=0, **options).fit(module, data)
+    assert worse.saves == saves
+    assert last.path.read_bytes()[-71:-64] == b"sha256:"
+
+
+class Signals(pl.Callback):
+    """Sends this process a signal within a step, as a scheduler does."""
+
+    def __init__(self, step: int, number: signal.Signals) -> None:
+        self.step, self.number = step, number
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("step", [1, 2])  # a validation follows the third step
+def test_a_signal_saves_what_the_step_made_and_ends_with_its_code(
+    step, number, module, data, trainer_for, tmp_path
+) -> None:
+    before = signal.getsignal(number)
+    last = LastCheckpoint(tmp_path / "run" / "checkpoints" / "last.ckpt", exit_code=99)
+    with pytest.raises(SystemExit) as stopped:
+        trainer_for([Signals(step, number), last]).fit(module, data)
+    assert stopped.value.code == 99
+    assert signal.getsignal(number) == before
+    checkpoint = torch.load(last.path, weights_only=True)
+    assert checkpoint["global_step"] == step + 1
+    assert all(torch.equal(checkpoint["state_dict"][name], value) for name, value in module.state_dict().items())
+
+
+def test_an_error_within_a_step_saves_nothing(module, data, trainer_for, tmp_path) -> None:
+    module.fail_at = 4
+    last = LastCheckpoint(tmp_path / "last.ckpt")
+    with pytest.raises(RuntimeError, match="fails here"):
+        trainer_for([last]).fit(module, data)
+    assert torch.load(last.path, weights_only=True)["global_step"] == 3
+
+
+@pytest.mark.parametrize("wrong", [{"every_n_steps": 0}, {"previous": -1}, {"exit_code": 0}, {"exit_code": 256}])
+def test_numbers_that_cannot_work_are_refused(wrong, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        LastCheckpoint(tmp_path / "last.ckpt", **wrong)

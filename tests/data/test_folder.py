@@ -117,7 +117,7 @@ class TestColorMasks:
     @pytest.mark.parametrize("ignore", [[1, 2], [0, 0, 256]])
     def test_no_color(self, root, ignore):
         write(root)
-        with pytest.raises(ConfigError, match=r"data\.dataset\.ignore=.* is neither a value nor an RGB colour"):
+        with pytest.raises(ConfigError, match=r"ignore=.* is neither a value in 0\.\.65535 nor an RGB colour"):
             Folder(root, ignore=ignore)
 
 

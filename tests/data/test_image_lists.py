@@ -13,7 +13,7 @@ def test_names_keep_their_order_and_lose_blanks(tmp_path):
 def test_names_that_occur_twice_are_listed(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("a\nb\nc\nb\na\n")
-    with pytest.raises(DataError, match=r"train\.txt names images more than once:\n  a\n  b$"):
+    with pytest.raises(DataError, match=r"train\.txt names images more than once; leave one of each:\n  a\n  b$"):
         read_image_list(path)
 
 

@@ -5,6 +5,7 @@ from contextrast.callbacks.checkpoints import LastCheckpoint
 from contextrast.callbacks.learning_rates import LearningRates
 from contextrast.callbacks.pictures import PredictionPictures
 from contextrast.callbacks.progress import StepsProgressBar
+from contextrast.callbacks.random_state import RandomState
 from contextrast.callbacks.run_files import RunFiles
 from contextrast.callbacks.submission import Submission
 from contextrast.callbacks.summary import ParameterSummary
@@ -17,6 +18,7 @@ __all__ = [
     "MetricTables",
     "ParameterSummary",
     "PredictionPictures",
+    "RandomState",
     "RunFiles",
     "StepsProgressBar",
     "Submission",

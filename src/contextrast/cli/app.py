@@ -13,15 +13,16 @@ import hydra
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from contextrast.cli.sweeps import FailedJobs
 from contextrast.config import config_directory
 from contextrast.errors import ConfigError, ContextrastError
 
-MENDABLE = (ContextrastError, HydraException, OmegaConfBaseException, OSError)
+MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
@@ -43,11 +44,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
                 app()
             except Exception as error:
                 failed_jobs = FailedJobs.summary()
-                left_out = "Config group override must be" in str(error)  # Hydra's ValueError for GROUP=null
-                if failed_jobs is None and not isinstance(error, MENDABLE) and not left_out:
+                if failed_jobs is None and not isinstance(error, MENDABLE) and not _left_out(error):
                     raise
-                hint = "\nTo leave a group out write ~GROUP." if left_out else near_keys(str(error), config_name)
-                message = f"{type(error).__name__}: {error}{hint}"
+                message = f"{type(error).__name__}: {error}{_hint(error, config_name)}"
                 print(failed_jobs or message, file=sys.stderr)
                 sys.exit(1)
             finally:
@@ -69,6 +68,26 @@ def refuse_finished(run_dir: Path) -> None:
             f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
             "hydra.run.dir, or remove the folder."
         )
+
+
+def _left_out(error: Exception) -> bool:
+    """Whether this is Hydra's ValueError for GROUP=null."""
+    return "Config group override must be" in str(error)
+
+
+def _hint(error: Exception, config_name: str) -> str:
+    """What to do about errors of others that do not say it, as a line to add to their message."""
+    if _left_out(error):
+        return "\nTo leave a group out write ~GROUP."
+    if isinstance(error, MissingMandatoryValue):
+        return f"\nGive it on the command line: {error.full_key}=VALUE."
+    if isinstance(error, OverrideParseException):
+        return "\nWrite KEY=VALUE, lists as KEY=[1,2]; quote what has other characters: 'KEY=\"a=1, b\"'."
+    if isinstance(error, FileExistsError):
+        return "\nThis is a file where a folder has to be: move it, or name another folder with hydra.run.dir=PATH."
+    if isinstance(error, MisconfigurationException):
+        return "\nChange the trainer's settings: trainer.KEY=VALUE, or trainer=cpu."
+    return near_keys(str(error), config_name)
 
 
 def near_keys(message: str, config_name: str) -> str:

@@ -4,11 +4,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from contextrast.cli.app import command
-from contextrast.cli.predict import load_network, segment
+from contextrast.cli.predict import chosen_device, load_network, segment
 from contextrast.demo import Shown, build, launch
 
 
@@ -27,9 +26,7 @@ def page(config: DictConfig) -> Any:
     Raises:
         ContextrastError: As `demo`.
     """
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
+    device = chosen_device(config.device)
     networks = []
     for path in filter(None, (config.checkpoint, config.compare)):
         network, labels = load_network(Path(path).expanduser(), device, config.trusted)

@@ -30,12 +30,10 @@ def predict(config: DictConfig) -> None:
         ContextrastError: If the checkpoint or an image cannot be used, or two results would have one name.
     """
     run_dir = Path(config.paths.run_dir)
+    device = chosen_device(config.device)
+    network, labels = load_network(Path(config.checkpoint).expanduser(), device, config.trusted)
     images = find_images(config.input)
     names = result_names(images)
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    network, labels = load_network(Path(config.checkpoint).expanduser(), device, config.trusted)
     for (path, _), name in track(list(zip(images, names, strict=True)), "Predicting"):
         image = decode_image(path)
         ids = segment(network, image, config, device)
@@ -45,6 +43,21 @@ def predict(config: DictConfig) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(overlay(image, ids, labels, config.overlay_alpha)).save(target)
     get_console().print(f"{len(images)} image(s): {run_dir / 'masks'}", soft_wrap=True)
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device that ``device=`` names.
+
+    Raises:
+        ConfigError: If there is no such device here.
+    """
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise ConfigError(f"device={name} cannot be used here ({first_line}). Choose cpu, cuda or auto.") from error
+    return torch.device(name)
 
 
 def load_network(path: Path, device: torch.device, trusted: bool) -> tuple[Segmenter | Exported, LabelTable]:

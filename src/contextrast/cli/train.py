@@ -15,6 +15,7 @@ from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.callbacks.wandb_table import PredictionsTable
+from contextrast.checkpoint_files import valid_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
@@ -86,6 +87,7 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     if checkpoint is None:
         curves.unlink(missing_ok=True)
         return None
+    checkpoint = valid_checkpoint(checkpoint)
     step = refuse_other_run(checkpoint, settings)
     if checkpoint.parents[1] != run_dir.absolute():
         refuse_finished(run_dir)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from contextrast.data.decoding import Picture
+from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError
 
 _VERSION = 1  # of what a file holds
@@ -37,7 +38,7 @@ class DecodedCache:
     def __init__(self, folder: str | Path, limit: int) -> None:
         if limit < 1:
             raise ConfigError(f"data.cache_gib={limit / 2**30:g} has to be positive; data.cache=null switches it off.")
-        self.folder = Path(folder).expanduser()
+        self.folder = given_path("data.cache", folder)
         self.limit = limit
         self._full = False
         try:

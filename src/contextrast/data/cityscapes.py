@@ -12,7 +12,7 @@ from contextrast.data.dataset import Sample, Transform
 from contextrast.data.decoding import Picture, ValueMap, decode_indices
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder, splits_found
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
-from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.data.sampler import SampleKey
 from contextrast.errors import DataError, MissingSplitError
 
@@ -95,7 +95,11 @@ class Cityscapes(FileDataset):
         self.split = split
         self.withheld = split == "test"
         pictures, self._annotations = part_folder(folder, "leftImg8bit"), part_folder(folder, "gtFine")
-        given = self._annotations if label_root is None else part_folder(Path(label_root).expanduser(), "gtFine")
+        given = (
+            self._annotations
+            if label_root is None
+            else part_folder(given_path("data.dataset.label_root", label_root), "gtFine")
+        )
         needed = {"leftImg8bit": pictures}
         if split != "test":
             needed["gtFine" if label_root is None else str(given)] = given

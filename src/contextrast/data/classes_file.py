@@ -19,11 +19,10 @@ from typing import Any, Final
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from contextrast.data.decoding import MAX_CLASSES, Color
 from contextrast.data.labels import LabelTable
-from contextrast.data.pairing import fail_if
+from contextrast.data.pairing import fail_if, given_path
 from contextrast.errors import DataError
 
 NAMES: Final = ("classes.yaml", "classes.yml", "classes.txt")
@@ -34,6 +33,10 @@ FORMAT: Final = (
     "list of names or with 'road: [128, 64, 128]' for each class. The order is that of the classes."
 )
 _LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?[\s,]*")
+
+_DIGITS: Final = 9  # of a number that are read: it is no colour anyway, and Python refuses thousands of them
+_DEEPEST: Final = 8  # levels of YAML; two are used
+_LONGEST: Final = 500  # characters of another library's message
 
 Entry = tuple[Any, Any]
 """Name and colour as they stand in the file."""
@@ -70,7 +73,7 @@ def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
         DataError: There is no such file, or it is no list of 1..254 different names with as many different colours or
             none.
     """
-    candidates = [root / name for name in (NAMES if given is None else [Path(given).expanduser()])]
+    candidates = [root / name for name in (NAMES if given is None else [given_path("data.dataset.classes", given)])]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         missing = " or ".join(map(str, candidates))
@@ -86,10 +89,35 @@ def _entries(path: Path) -> list[Entry]:
         if path.suffix.lower() not in (".yaml", ".yml"):
             lines = (line.strip() for line in path.read_text("utf-8-sig").splitlines())
             return [_line(line) for line in lines if line and not line.startswith("#")]
+        _check_structure(path)
         content: Any = OmegaConf.to_container(OmegaConf.load(path))  # unlike plain YAML, it refuses a name given twice
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}). {FORMAT}") from error
+    except DataError:
+        raise
+    except Exception as error:  # wrong tags, wrong dates, deep nesting: PyYAML raises anything
+        raise DataError(f"{path} cannot be read ({_first_lines(error)}). {FORMAT}") from error
     return list(content.items()) if isinstance(content, dict) else [(name, None) for name in content]
+
+
+def _check_structure(path: Path) -> None:
+    """Refuse references and deep nesting: no list of classes has them, and a few lines fill memory or take minutes.
+
+    Raises:
+        DataError: If there are any.
+    """
+    depth = 0
+    with path.open(encoding="utf-8") as file:
+        for event in yaml.parse(file, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise DataError(f"{path} has references (*NAME), which a list of classes has no use for. {FORMAT}")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise DataError(f"{path} is nested more than {_DEEPEST} levels deep. {FORMAT}")
+
+
+def _first_lines(error: Exception) -> str:
+    """What an error says, without what it quotes of the file at length."""
+    text = str(error) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _line(line: str) -> Entry:
@@ -97,7 +125,7 @@ def _line(line: str) -> Entry:
     if found is None:
         return line, None
     name, *color = found.groups()
-    return name, None if color[0] is None else [int(value) for value in color]
+    return name, None if color[0] is None else [int(value[:_DIGITS]) for value in color]
 
 
 def _problems(entries: list[Entry]) -> list[str]:

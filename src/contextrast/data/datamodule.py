@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
+import torch
 from lightning import LightningDataModule
+from torch.utils.data import Dataset
 
+from contextrast.data.bad_samples import BadSamples, SubstituteCollate, Substitutes
 from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.device_transforms import augment_on_device
@@ -20,6 +23,7 @@ from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError
 
 Place = Literal["cpu", "gpu"]
+OnBadSample = Literal["error", "skip"]
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -43,6 +47,9 @@ class SegmentationDataModule(LightningDataModule):
         pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
         cache: Folder that keeps decoded files, see `DecodedCache`; ``None`` decodes them every time.
         cache_gib: GiB that it may hold.
+        on_bad_sample: What happens where a training sample cannot be read: ``"error"`` stops, ``"skip"`` warns and
+            takes another one. Evaluation always stops, since a score over fewer images would be another one.
+        max_bad_samples: Bad samples after which ``"skip"`` stops, too, in each process.
 
     Raises:
         ConfigError: An argument that cannot work.
@@ -65,16 +72,21 @@ class SegmentationDataModule(LightningDataModule):
         pin_memory: bool = False,
         cache: str | Path | None = None,
         cache_gib: float = 32.0,
+        on_bad_sample: OnBadSample = "error",
+        max_bad_samples: int = 10,
     ) -> None:
         super().__init__()
         for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
             if value < 1:
                 raise ConfigError(f"data.{key}={value} has to be at least 1.")
-        for key, value in {"num_workers": num_workers, "seed": seed}.items():
+        for key, value in {"num_workers": num_workers, "seed": seed, "max_bad_samples": max_bad_samples}.items():
             if value < 0:
                 raise ConfigError(f"data.{key}={value} has to be at least 0.")
         if augment not in get_args(Place):
             raise ConfigError(f"data.augment={augment} is unknown; choose one of {', '.join(get_args(Place))}.")
+        if on_bad_sample not in get_args(OnBadSample):
+            known = ", ".join(get_args(OnBadSample))
+            raise ConfigError(f"data.on_bad_sample={on_bad_sample} is unknown; choose one of {known}.")
         if root is not None and "root" not in signature(dataset).parameters:
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size
@@ -83,6 +95,8 @@ class SegmentationDataModule(LightningDataModule):
         self.seed = seed
         self.pin_memory = pin_memory
         self.augment = augment
+        self.on_bad_sample = on_bad_sample
+        self.max_bad_samples = max_bad_samples
         self._cache = None if cache is None else DecodedCache(cache, int(cache_gib * 2**30))
         self._make = dataset
         self._own = {} if root is None else {"root": root}
@@ -137,10 +151,17 @@ class SegmentationDataModule(LightningDataModule):
             )
         sampler = EpochSampler(dataset, seed=self.seed, num_replicas=processes, rank=rank)
         loading = self._loading() | {"sampler": sampler, "drop_last": True}
-        if self.augment == "cpu":
-            return TrainLoader(dataset, self.batch_size, **loading)
-        windows = WindowDataset(dataset, self._transform)
-        return TrainLoader(windows, self.batch_size, **loading | {"collate_fn": collate_windows})
+        if self.num_workers == 0:  # else starting an epoch takes a draw from the generator that dropout draws from
+            loading["generator"] = torch.Generator()
+        source: Dataset[Any] = dataset
+        if self.augment == "gpu":
+            source, loading["collate_fn"] = WindowDataset(dataset, self._transform), collate_windows
+        if self.on_bad_sample == "error":
+            return TrainLoader(source, self.batch_size, **loading)
+        loading["collate_fn"] = SubstituteCollate(loading["collate_fn"])
+        loader = TrainLoader(Substitutes(source), self.batch_size, **loading)
+        loader.bad_samples = BadSamples(self.max_bad_samples)
+        return loader
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002  # Lightning's signature
         """Augments a training batch on its device where that is asked for; Lightning calls it with every batch."""

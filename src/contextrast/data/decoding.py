@@ -25,11 +25,13 @@ Color = tuple[int, int, int]
 MAX_CLASSES: Final = 254
 """Train ids fit into one byte beside the ignore index and a mark for what is unknown."""
 
+MAX_VALUE: Final = 65535
+"""Largest value of an index mask, which has up to 16 bits."""
+
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
 """What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
 
 _UNKNOWN: Final = 254
-_MAX_VALUE: Final = 65535
 _STRETCH: Final = {"L;2": 85, "L;4": 17}  # pillow brings grey values of 2 and 4 bits to 0..255
 _QUARTER_TURNS: Final = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
@@ -72,14 +74,15 @@ def decode_indices(path: Path) -> Indices:
         values: NDArray[Any] = np.asarray(file)
     if values.ndim != 2 or values.dtype.kind not in "bui":
         raise DataError(
-            f"{path} is not an index mask (one channel of whole numbers): it decodes to {values.shape} {values.dtype}."
+            f"{path} is not an index mask (one channel of whole numbers): it decodes to {values.shape} {values.dtype}. "
+            "Write the number of its class for each pixel; masks in colours are read by data=folder."
         )
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype == np.uint8:
         return values // np.uint8(_STRETCH[rawmode]) if rawmode in _STRETCH else values
-    if values.min() < 0 or values.max() > _MAX_VALUE:
-        raise DataError(f"{path} has values from {values.min()} to {values.max()}; masks have 0 to {_MAX_VALUE}.")
+    if values.min() < 0 or values.max() > MAX_VALUE:
+        raise DataError(f"{path} has values from {values.min()} to {values.max()}; masks have 0 to {MAX_VALUE}.")
     return values.astype(np.uint16)
 
 
@@ -111,7 +114,7 @@ class ValueMap:
 
     def __init__(self, train_ids: Mapping[int, int], expected: str) -> None:
         self.expected = expected
-        self._train_ids: Picture = np.full(_MAX_VALUE + 1, _UNKNOWN, dtype=np.uint8)
+        self._train_ids: Picture = np.full(MAX_VALUE + 1, _UNKNOWN, dtype=np.uint8)
         self._train_ids[list(train_ids)] = list(train_ids.values())
 
     def __call__(self, path: Path) -> Picture:
@@ -159,10 +162,13 @@ class ColorMap:
             DataError: The file cannot be decoded, or too many of its pixels have an unknown colour.
         """
         picture = decode_image(path)
-        mask: Picture = self._train_ids[_packed(picture)]
+        packed = _packed(picture)
+        mask: Picture = self._train_ids[packed]
         unknown = mask == _UNKNOWN
         if unknown.mean() > self.tolerance:
-            colors = np.unique(picture[unknown], axis=0).tolist()
+            seen: NDArray[np.bool_] = np.zeros(1 << 24, dtype=np.bool_)  # sorting them would take minutes
+            seen[packed[unknown]] = True
+            colors = [[int(color) >> 16, int(color) >> 8 & 255, int(color) & 255] for color in np.flatnonzero(seen)[:6]]
             listed = ", ".join(map(str, colors[:5])) + (", ..." if len(colors) > 5 else "")
             raise DataError(
                 f"{path} has colours of no class on {unknown.mean():.1%} of its pixels: {listed}. {self.expected}"
@@ -206,7 +212,7 @@ def opened(path: Path) -> Iterator[ImageFile]:
         with Image.open(path, formats=_FORMATS) as file:
             yield file
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces."

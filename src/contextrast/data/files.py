@@ -10,7 +10,7 @@ from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.labels import IGNORE_INDEX
-from contextrast.data.pairing import Pair, check_headers
+from contextrast.data.pairing import Pair, check_headers, given_path
 from contextrast.errors import ConfigError, DataError
 
 
@@ -88,10 +88,11 @@ def existing_folder(root: str | Path | None, dataset: str, layouts: str) -> Path
 
     Raises:
         DataError: There is none.
+        ConfigError: The setting is no path.
     """
     if root is None:
         raise DataError(f"{dataset} needs data.root, the folder it lies in. {layouts}")
-    folder = Path(root).expanduser()
+    folder = given_path("data.root", root)
     if not folder.is_dir():
         raise DataError(f"The {dataset} folder {folder} does not exist. {layouts}")
     return folder

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from contextrast.data.classes_file import FORMAT, ClassesFile, read_classes
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import Color, ColorMap, Picture, ValueMap, opened
+from contextrast.data.decoding import MAX_VALUE, Color, ColorMap, Picture, ValueMap, opened
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.pairing import Pair, collecting, fail_if, image_files, match
@@ -105,6 +105,7 @@ class _Decoder:
 
     def __init__(self, classes: ClassesFile, ignore: Ignore, first_value: int) -> None:
         count, self._path = len(classes.names), classes.path
+        _check_values(first_value, count)
         value, color = _ignored(ignore)
         self._values = ValueMap(
             _with_ignored("value", value, {first_value + train_id: train_id for train_id in range(count)}),
@@ -133,12 +134,29 @@ class _Decoder:
 
 def _ignored(ignore: Ignore) -> tuple[int | None, Color | None]:
     """The value and the colour that are ignored."""
-    if ignore is None or isinstance(ignore, int):
+    if ignore is None or (_is_whole(ignore) and isinstance(ignore, int) and 0 <= ignore <= MAX_VALUE):
         return ignore, None
-    color = tuple(ignore)
-    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
-        raise ConfigError(f"data.dataset.ignore={list(ignore)} is neither a value nor an RGB colour [R,G,B] in 0..255.")
+    color = tuple(ignore) if isinstance(ignore, Sequence) else ()
+    if len(color) != 3 or not all(_is_whole(channel) and 0 <= channel <= 255 for channel in color):
+        raise ConfigError(
+            f"data.dataset.ignore={ignore} is neither a value in 0..{MAX_VALUE} nor an RGB colour [R,G,B] in 0..255; "
+            "null ignores nothing."
+        )
     return None, (color[0], color[1], color[2])
+
+
+def _check_values(first_value: object, count: int) -> None:
+    """Raises a `ConfigError` if the classes' values are none that a mask can have."""
+    last = MAX_VALUE + 1 - count
+    if not isinstance(first_value, int) or not _is_whole(first_value) or not 0 <= first_value <= last:
+        raise ConfigError(
+            f"data.dataset.first_value={first_value} has to be a whole number from 0 to {last}: masks have values up "
+            f"to {MAX_VALUE}, and there are {count} class(es)."
+        )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)  # a bool is an int too
 
 
 def _with_ignored(kind: str, ignored: Key | None, train_ids: dict[Key, int]) -> dict[Key, int]:

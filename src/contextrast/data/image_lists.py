@@ -15,10 +15,17 @@ def read_image_list(path: Path) -> list[str]:
         DataError: The file names no image, one twice, or one outside the dataset.
     """
     if not path.is_file():
-        raise MissingSplitError(f"{path} does not exist; it lists the images of the split.")
+        raise MissingSplitError(
+            f"{path} does not exist; it lists the images of the split, a name a line. Fetch or write it."
+        )
     names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
-    fail_if([name for name, count in Counter(names).items() if count > 1], f"{path} names images more than once")
-    fail_if([name for name in names if _leaves(name)], f"{path} has entries that leave the dataset's folder")
+    fail_if(
+        [name for name, count in Counter(names).items() if count > 1],
+        f"{path} names images more than once; leave one of each",
+    )
+    fail_if(
+        [name for name in names if _leaves(name)], f"{path} has entries that leave the dataset's folder; remove them"
+    )
     if not names:
         raise DataError(f"{path} names no image. Fetch it again.")
     return names

@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from contextrast.errors import DataError
+
 IGNORE_INDEX: Final = 255
 """The value of a mask's pixel that belongs to no class: left out of loss and metrics, everywhere in this package."""
 
@@ -57,10 +59,21 @@ class LabelTable:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """The table that `to_dict` wrote."""
-        palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
-        frequency = None if content.get("frequency") is None else tuple(map(float, content["frequency"]))
-        return cls(name=content["name"], classes=tuple(content["classes"]), palette=palette, frequency=frequency)
+        """The table that `to_dict` wrote.
+
+        Raises:
+            DataError: It is none.
+        """
+        try:
+            palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
+            frequency = None if content.get("frequency") is None else tuple(map(float, content["frequency"]))
+            name, classes = str(content["name"]), tuple(map(str, content["classes"]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise DataError(
+                f"A table of classes cannot be read ({type(error).__name__}: {error}). It needs name, classes (names) "
+                "and palette (an RGB colour for each class); take the file that holds it from where it was written."
+            ) from error
+        return cls(name=name, classes=classes, palette=palette, frequency=frequency)
 
     @property
     def num_classes(self) -> int:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from contextrast.data.bad_samples import BadSamples
 from contextrast.data.dataset import Sample
 from contextrast.data.sampler import EpochSampler
-from contextrast.errors import ConfigError, ContextrastError
+from contextrast.errors import ConfigError, ContextrastError, DataError
 
 
 class Batch(TypedDict):
@@ -29,7 +30,10 @@ class Batch(TypedDict):
 
 
 class Loader(DataLoader[Any]):
-    """A torch loader whose workers' errors arrive as they were raised, not wrapped into a worker's traceback."""
+    """A torch loader whose workers' errors arrive as they were raised, not wrapped into a worker's traceback.
+
+    Iterating it raises what the dataset raises, and a `DataError` if a worker dies.
+    """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch annotates a private class
         try:
@@ -38,6 +42,13 @@ class Loader(DataLoader[Any]):
             kind = type(error)
             message = str(error).rsplit(f"{kind.__module__}.{kind.__qualname__}: ", maxsplit=1)[-1]
             raise kind(message.strip()) from None
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise DataError(
+                f"A process that reads data died ({str(error).splitlines()[0]}). Most often the machine ran out of "
+                f"memory: lower data.num_workers={self.num_workers}; 0 reads in the main process and shows any error."
+            ) from error
 
 
 class TrainLoader(Loader):
@@ -47,23 +58,35 @@ class TrainLoader(Loader):
     """
 
     _position = 0
+    bad_samples: BadSamples | None = None  # counts where the dataset is one of `Substitutes`
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch annotates a private class
         replicas = 1
         if isinstance(self.sampler, EpochSampler):  # Lightning puts another one in its place for `overfit_batches`
             self.sampler.position = self._position
             replicas = self.sampler.num_replicas
-        for batch in super().__iter__():
+        for item in super().__iter__():
+            batch = self._counted(item)
             self._position += len(batch["name"]) * replicas
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
-        """What a checkpoint keeps: how many samples all processes have been given so far."""
-        return {"position": self._position}
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: how many samples all processes have been given so far, and which were bad."""
+        bad = {} if self.bad_samples is None else {"bad_samples": list(self.bad_samples.found)}
+        return {"position": self._position, **bad}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where the checkpoint was written."""
         self._position = state["position"]
+        if self.bad_samples is not None:
+            self.bad_samples.found = list(state.get("bad_samples", []))
+
+    def _counted(self, item: Any) -> Any:
+        if self.bad_samples is None:
+            return item
+        batch, bad = item
+        self.bad_samples.add(bad)
+        return batch
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

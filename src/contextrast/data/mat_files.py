@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.io
+import scipy.sparse
 from numpy.typing import NDArray
 
 from contextrast.errors import DataError
@@ -34,7 +35,7 @@ def read_mat(path: Path, *variables: str) -> dict[str, NDArray[Any]]:
     try:
         content = scipy.io.loadmat(str(path), appendmat=False, variable_names=variables)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
     except Exception as error:  # what damage makes scipy raise ranges from IndexError to zlib.error
         raise DataError(
             f"{path} cannot be read ({error}). It is truncated or no .mat file of MATLAB 7.2 or older: fetch it again."
@@ -58,8 +59,11 @@ def label_map(content: Mapping[str, NDArray[Any]], variable: str, path: Path) ->
     """
     labels = content.get(variable)
     if labels is None:
-        held = ", ".join(name for name, _, _ in scipy.io.whosmat(path)) or "nothing"
-        raise DataError(f"{path} has no variable {variable}, which should be its label map; it holds {held}.")
+        raise DataError(
+            f"{path} has no variable {variable}, which should be its label map; it holds {_held(path)}. Fetch it again."
+        )
+    if scipy.sparse.issparse(labels):
+        raise DataError(f"{variable} in {path} is a sparse matrix. Write it in full: {variable} = full({variable}).")
     whole = labels.dtype.kind in "ui" or (labels.dtype.kind == "f" and not (labels % 1).any())
     if not whole or labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > _LARGEST:
         raise DataError(
@@ -67,3 +71,11 @@ def label_map(content: Mapping[str, NDArray[Any]], variable: str, path: Path) ->
             f"whole numbers from 0 to {_LARGEST}."
         )
     return labels.astype(np.uint16)
+
+
+def _held(path: Path) -> str:
+    """The variables of a file."""
+    try:
+        return ", ".join(name for name, _, _ in scipy.io.whosmat(path)) or "nothing"
+    except Exception:  # damage that reading other variables had not met
+        return "what cannot be read"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from contextrast.data.decoding import image_size, opened, turned_size
-from contextrast.errors import DataError
+from contextrast.errors import ConfigError, DataError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 """What counts as an image file, compared in lower case."""
@@ -33,6 +33,26 @@ class Pair:
     mask: Path | None
 
 
+def given_path(key: str, value: object) -> Path:
+    """A path that a setting gives, with ``~`` resolved.
+
+    Args:
+        key: The setting, for messages: ``"data.root"``.
+        value: What it was set to.
+
+    Raises:
+        ConfigError: It is no text, or no path that this machine can have.
+    """
+    if not isinstance(value, str | Path):
+        raise ConfigError(f"{key}={value} is no path; one that looks like a number is quoted: {key}=\"'{value}'\".")
+    try:
+        path = Path(value).expanduser()
+        path.exists()  # says whether the name is possible at all
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{key}={value} cannot be a path here ({error}). Name another one.") from error
+    return path
+
+
 def image_files(folder: Path) -> dict[str, Path]:
     """Lists the image files of a folder (not of folders inside), sorted by name.
 
@@ -40,11 +60,17 @@ def image_files(folder: Path) -> dict[str, Path]:
         Path by file name without suffix; empty where there is no such folder.
 
     Raises:
-        DataError: Two files differ in their suffix only.
+        DataError: Two files differ in their suffix only, or the folder cannot be looked into.
     """
     files: dict[str, Path] = {}
     clashes = []
-    for path in sorted(folder.glob("[!.]*")):
+    try:
+        found = sorted(folder.glob("[!.]*"))
+    except OSError as error:  # such as a name in a list file that no folder can have
+        raise DataError(
+            f"{folder} cannot be looked into ({error.strerror}). Check the name and who may read it."
+        ) from error
+    for path in found:
         if path.suffix.lower() in SUFFIXES:
             if path.stem in files:
                 clashes.append(f"{files[path.stem].name} and {path.name}")

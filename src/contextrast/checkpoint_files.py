@@ -1,0 +1,221 @@
+"""Checkpoint files that are whole or not there: written beside, flushed, renamed; and verified when they are read.
+
+A checkpoint is torch's zip file with the SHA-256 of all that precedes it as the archive's comment: one file, so that
+content and hash cannot part, and ``torch.load`` reads it as any other. Files without a hash, of older versions or of
+other tools, are read as they are.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from typing_extensions import override
+
+from contextrast.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+_MARK: Final = b"sha256:"
+_COMMENT: Final = len(_MARK) + 64  # bytes of mark and hexadecimal digest
+
+
+class CheckpointFiles(CheckpointIO):
+    """Lightning's plugin that writes with `write_checkpoint` and reads with `read_checkpoint`."""
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; called in one process."""
+        write_checkpoint(checkpoint, Path(path))
+
+    @override
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Verify and read a checkpoint; nothing in it is executed unless ``weights_only=False`` asks for that."""
+        content: dict[str, Any] = read_checkpoint(Path(path), map_location or "cpu", weights_only is not False)
+        return content
+
+    @override
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file, if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+def write_checkpoint(content: object, path: Path) -> None:
+    """Write a checkpoint under its name only when it is complete and on the disk.
+
+    Whenever the process dies, ``path`` is the file that was there before or the new one. What is left of an unfinished
+    one, ``<name>.tmp``, is replaced by the next save.
+
+    Args:
+        content: What ``torch.save`` takes.
+        path: The file; its folder is made.
+
+    Raises:
+        CheckpointError: If it cannot be written, as on a full disk; then nothing is left of it.
+    """
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w+b") as file:
+            torch.save(content, file)
+            file.seek(-2, os.SEEK_END)  # the length of the archive's comment ends the archive
+            file.write(_COMMENT.to_bytes(2, "little"))
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.write(_MARK + digest.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)  # noqa: PTH105  (the call that is atomic, by its own name)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into RuntimeErrors
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise CheckpointError(_unwritten(path, error)) from error
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu", weights_only: bool = True) -> Any:
+    """Verify a checkpoint and read it.
+
+    Args:
+        path: The file.
+        map_location: Where tensors go, as ``torch.load`` takes it.
+        weights_only: Whether to read plain data alone, so that nothing in the file is executed.
+
+    Raises:
+        CheckpointError: If it is missing, truncated or altered, or no checkpoint.
+    """
+    verify(path)
+    try:
+        return torch.load(path, map_location=map_location, weights_only=weights_only)
+    except Exception as error:  # what a damaged file makes the unpickler raise has no common type
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read ({first_line}). It is damaged, or no checkpoint.{_instead(path)}"
+        ) from error
+
+
+def verify(path: Path) -> None:
+    """Compare a checkpoint with the hash that it carries; a file without one passes.
+
+    Raises:
+        CheckpointError: If it is missing, or is not what was written.
+    """
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END) - _COMMENT
+            file.seek(max(0, length))
+            comment = file.read()
+            if length <= 0 or not comment.startswith(_MARK):
+                return
+            file.seek(0)
+            found = _digest(file, length)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).{_instead(path)}") from error
+    if found != comment[len(_MARK) :].decode(errors="replace"):
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what was written (SHA-256 {found[:12]}... instead of the recorded "
+            f"one). Copy it again if it was copied.{_instead(path)}"
+        )
+
+
+def valid_checkpoint(path: Path) -> Path:
+    """A checkpoint to go on from: this one, or where it is damaged the newest one before it that is whole.
+
+    Args:
+        path: The file; those before it are ``<stem>-1<suffix>``, ``<stem>-2<suffix>``, ....
+
+    Returns:
+        ``path``, or with a warning on the log another one.
+
+    Raises:
+        CheckpointError: If none of them is whole; tells of ``path``.
+    """
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        for earlier in previous_checkpoints(path):
+            with contextlib.suppress(CheckpointError):
+                read_checkpoint(earlier)
+                log.warning("%s Goes on from the one before it, %s.", error, earlier)
+                return earlier
+        raise
+    return path
+
+
+def keep_previous(path: Path, count: int) -> None:
+    """Keep a checkpoint that is about to be replaced, under the name of the one before.
+
+    Args:
+        path: The file; it stays in its place, too.
+        count: How many earlier ones to keep; older ones are removed.
+    """
+    for older in previous_checkpoints(path)[max(0, count - 1) :]:
+        older.unlink()
+    for number in range(count - 1, 0, -1):
+        if _numbered(path, number).is_file():
+            _numbered(path, number).replace(_numbered(path, number + 1))
+    if count > 0 and path.is_file():
+        try:
+            os.link(path, _numbered(path, 1))  # a second name for the same bytes
+        except OSError:  # file systems that have one name a file
+            copy = path.with_name(path.name + ".tmp")
+            shutil.copyfile(path, copy)
+            copy.replace(_numbered(path, 1))
+
+
+def previous_checkpoints(path: Path) -> list[Path]:
+    """The checkpoints that were kept before this one, newest first."""
+    found: list[Path] = []
+    while (earlier := _numbered(path, len(found) + 1)).is_file():
+        found.append(earlier)
+    return found
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _digest(file: Any, length: int) -> str:
+    """SHA-256 of the next bytes of a file, in pieces."""
+    digest = hashlib.sha256()
+    while length > 0 and (piece := file.read(min(length, 1 << 22))):
+        digest.update(piece)
+        length -= len(piece)
+    return digest.hexdigest()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming survive a loss of power, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unwritten(path: Path, error: Exception) -> str:
+    """What happened to a checkpoint that could not be written, and what to do."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    free = ""
+    with contextlib.suppress(OSError):
+        free = f" {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB are free there."
+    kept = "The one before is untouched." if path.is_file() else "Nothing was left of it."
+    return (
+        f"The checkpoint {path} could not be written ({reason}).{free} {kept} Make room, or choose another folder with "
+        "paths.runs=PATH, and go on with resume=RUN_FOLDER."
+    )
+
+
+def _instead(path: Path) -> str:
+    """Which checkpoints to take instead of a damaged one."""
+    others = [*previous_checkpoints(path), *(path.with_name(name) for name in ("last.ckpt", "best.ckpt"))]
+    there = [str(other) for other in dict.fromkeys(others) if other != path and other.is_file()]
+    return f" Use another one: {', '.join(there)}." if there else " Its run has no other one."
