@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,29 @@ def start(folder: Path, arguments: list[str]) -> BaseProcess:
     return process
 
 
-def kill_somewhere(process: BaseProcess, folder: Path, draw: random.Random, writing: bool) -> str | None:
+def checkpoint_seconds(process: BaseProcess, folder: Path) -> float:
+    """Wait for a training to end; the time between two of its checkpoints, at the least that was seen."""
+    last, seen, moments = folder / "checkpoints" / "last.ckpt", 0, []
+    while process.is_alive():
+        if (written := _written(last)) != seen:
+            seen = written
+            moments.append(time.monotonic())
+        time.sleep(0.002)
+    process.join()
+    return min((later - earlier for earlier, later in pairwise(moments)), default=0.0)
+
+
+def kill_somewhere(
+    process: BaseProcess, folder: Path, draw: random.Random, writing: bool, interval: float
+) -> str | None:
     """Kill a training after its next checkpoint or two: at a random moment, or as soon as it writes another one.
+
+    Args:
+        process: The training.
+        folder: Its run folder.
+        draw: Of the moment.
+        writing: Whether to wait until it writes.
+        interval: Seconds between two checkpoints.
 
     Returns:
         When it was, or None if the training ended by itself.
@@ -64,7 +86,7 @@ def kill_somewhere(process: BaseProcess, folder: Path, draw: random.Random, writ
             process.kill()
             raise SystemExit(f"No checkpoint within {_PATIENCE:.0f} s; see {folder}.log")
         time.sleep(0.002)
-    delay = 0.0 if writing else draw.uniform(0.0, 1.5)
+    delay = 0.0 if writing else draw.uniform(0.0, interval)
     until = time.monotonic() + delay
     while process.is_alive() and (time.monotonic() < until if not writing else not unfinished.exists()):
         time.sleep(0.0005)
@@ -105,16 +127,18 @@ def compare(folder: Path, kills: int, steps: int, seed: int, overrides: list[str
     Returns:
         What differs; nothing if all is well.
     """
-    steps = max(steps, 4 * kills)  # a run that is killed comes two checkpoints further at most, most often one
+    # One that is killed comes two checkpoints further, which are four steps, and more on a machine that grows faster.
+    steps = max(steps, 8 * kills)
     arguments = [*TINY, f"trainer.max_steps={steps}", *overrides]
     peace = start(folder / "undisturbed", arguments)
-    peace.join()
+    interval = checkpoint_seconds(peace, folder / "undisturbed")
     if peace.exitcode:
         raise SystemExit(f"The undisturbed run failed; see {folder / 'undisturbed.log'}")
     draw, disturbed, done = random.Random(seed), folder / "disturbed", 0  # noqa: S311  (moments, no secrets)
     while True:
         process = start(disturbed, arguments)
-        moment = kill_somewhere(process, disturbed, draw, writing=done % 3 == 2) if done < kills else None
+        writing = done % 3 == 2
+        moment = kill_somewhere(process, disturbed, draw, writing, interval) if done < kills else None
         process.join()
         if moment is None:
             break
@@ -144,7 +168,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="how often to kill the run")
-    parser.add_argument("--steps", type=int, default=40, help="steps of the run; at least four a kill")
+    parser.add_argument("--steps", type=int, default=40, help="steps of the run; at least eight a kill")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="where the runs go; a temporary folder if left out")
     parser.add_argument("overrides", nargs="*", help="further ones of contextrast-train, such as loss=ce")

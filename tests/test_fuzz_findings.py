@@ -57,7 +57,7 @@ def test_colours_of_no_class_in_a_large_mask_take_no_minutes(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8)).save(path)
     map_colors = ColorMap({(0, 0, 0): 0}, "Black.")
     began = time.process_time()
-    with pytest.raises(DataError, match=r"\[0, 0, \d+\], .*, \.\.\. Black"):
+    with pytest.raises(DataError, match=r"\[0, 0, \d+\], .*, \.\.\.\. Black"):
         map_colors(path)
     assert time.process_time() - began < 2.5, "sorting rows takes twice that"
 
