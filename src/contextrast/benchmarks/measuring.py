@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-CONSOLE = Console(record=True)
+CONSOLE = Console(record=True, width=None if sys.stdout.isatty() else 130)
 """Where benchmarks print; it remembers what was printed."""
 
 
