@@ -1,21 +1,8 @@
-"""Gathered dot products and segment reductions against the direct formulas."""
+"""Segment reductions against the direct formulas."""
 
 import torch
 
-from contextrast.contrast import similarity
-from contextrast.contrast.similarity import gathered_dots, segment_logsumexp
-
-
-def test_gathered_dots_in_chunks(monkeypatch):
-    monkeypatch.setitem(similarity._CHUNK_ROWS, "cpu", 7)
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(30, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    anchors = torch.randn(5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    index = torch.randint(0, 6, (2, 30), generator=generator)
-    dots = gathered_dots(rows, anchors, index)
-    table = torch.cat([rows @ anchors.T, torch.zeros(30, 1)], 1)
-    torch.testing.assert_close(dots, torch.stack([table.gather(1, which[:, None])[:, 0] for which in index]))
-    assert torch.autograd.gradcheck(lambda r, a: gathered_dots(r, a, index), (rows, anchors))
+from contextrast.contrast.similarity import segment_logsumexp
 
 
 def test_segment_logsumexp_is_stable_and_knows_empty_segments():

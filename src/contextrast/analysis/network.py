@@ -11,7 +11,7 @@ from rich import get_console
 from rich.progress import track
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import unit_length
+from contextrast.contrast.rows import unit_length
 from contextrast.data import Batch
 from contextrast.data.dataset import Sample
 from contextrast.data.labels import IGNORE_INDEX

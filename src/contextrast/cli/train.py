@@ -21,6 +21,7 @@ from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_ot
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
 from contextrast.errors import ContextrastError
+from contextrast.host_memory import keep_freed_memory
 from contextrast.module import SegmentationModule
 from contextrast.reporting.loggers import RunWandb, drop_rows, finish_loggers
 from contextrast.reporting.tables import per_class_table
@@ -59,6 +60,8 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     failed = True
     try:
         trainer = build_trainer(config.trainer, loggers, [*built_callbacks(config, loggers), *callbacks])
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
         measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted

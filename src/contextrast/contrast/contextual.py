@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from contextrast.contrast.anchors import RunningAnchors, class_anchors
 from contextrast.contrast.collective import logsumexp_over_ranks, world_size
 from contextrast.contrast.fusion import StaticFusion
-from contextrast.contrast.heads import at_least_float32, unit_length
 from contextrast.contrast.losses import pixel_anchor_loss
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
+from contextrast.contrast.rows import at_least_float32, unit_length
 from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
 from contextrast.contrast.stages import StagePixels, as_rows, misclassified, to_grid

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from contextrast.contrast.rows import unit_length
 
 
 class EmbeddingHead(nn.Sequential):
@@ -37,13 +37,3 @@ class EmbeddingHeads(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Map features ``[B, C_i, H_i, W_i]`` to unit-length embeddings ``[B, D, H_i, W_i]`` in at least float32."""
         return [unit_length(head(feature), dim=1) for head, feature in zip(self.heads, features, strict=True)]
-
-
-def unit_length(vectors: Tensor, dim: int) -> Tensor:
-    """Divide by the L2 norm along ``dim``; half precision is raised to float32 first, zero vectors stay zero."""
-    return F.normalize(at_least_float32(vectors), dim=dim)
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """Raise half precision to float32; float32 and float64 pass unchanged."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

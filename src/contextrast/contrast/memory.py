@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import unit_length
 from contextrast.contrast.losses import anchor_anchor_loss
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
+from contextrast.contrast.rows import unit_length
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 

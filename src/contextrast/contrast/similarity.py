@@ -4,12 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
+from contextrast.contrast.rows import gathered_dots
 from contextrast.contrast.stages import StagePixels
-
-_CHUNK_ROWS = {"cpu": 1 << 12}  # rows whose temporaries stay in a core's cache
-_CHUNK_ROWS_DEVICE = 1 << 18  # elsewhere: few launches, temporaries of at most 256 MB at D = 256
 
 
 class Similarities(NamedTuple):
@@ -39,8 +36,8 @@ def assigned_similarities(pixels: StagePixels, anchors: Tensor, temperature: flo
     """
     size = pixels.num_classes
     assignment = torch.where(assignment >= 0, assignment, size).flatten()
-    index = torch.stack([pixels.classes.flatten(), assignment])
-    positive, negative = gathered_dots(pixels.embeddings, anchors / temperature, index)
+    index = torch.stack([pixels.classes.flatten(), assignment], 1)
+    positive, negative = gathered_dots(pixels.embeddings, anchors / temperature, index).unbind(1)
     log_partition, counts = segment_logsumexp(negative, assignment, size)
     total = counts.sum()
     mean = negative.detach().sum() / total.clamp_min(1)  # pixels of no region have similarity 0
@@ -87,54 +84,3 @@ def segment_logsumexp(values: Tensor, segments: Tensor, num_segments: int) -> tu
     counts = zeros.index_add(0, segments, values.new_ones(1).expand(segments.shape[0]))[:-1]
     filled = counts > 0
     return torch.where(filled, torch.where(filled, sums, 1).log() + maximum[:-1], -torch.inf), counts
-
-
-def gathered_dots(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
-    """Dot product of every row with the anchors its indices name, without storing gathered anchors.
-
-    Args:
-        rows: ``[P, D]``.
-        anchors: ``[N, D]``.
-        index: ``[K, P]`` int64 in 0 .. N; N gives 0.
-
-    Returns:
-        ``[K, P]``.
-    """
-    padded = torch.cat([anchors, anchors.new_zeros(1, anchors.shape[1])])
-    dots: Tensor = _GatheredDots.apply(rows, padded, index)
-    return dots
-
-
-def _chunks(rows: Tensor) -> list[slice]:
-    if torch.compiler.is_compiling():
-        return [slice(0, rows.shape[0])]  # the compiler fuses gather and product by itself
-    size = _CHUNK_ROWS.get(rows.device.type, _CHUNK_ROWS_DEVICE)
-    return [slice(start, start + size) for start in range(0, rows.shape[0], size)]
-
-
-class _GatheredDots(torch.autograd.Function):
-    """Autograd would keep one gathered ``[P, D]`` copy of the anchors a factor; here both passes work in chunks."""
-
-    @staticmethod
-    def forward(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
-        parts = [
-            torch.stack([torch.linalg.vecdot(rows[part], anchors[which[part]]) for which in index])
-            for part in _chunks(rows)
-        ]
-        return torch.cat(parts, 1) if parts else rows.new_zeros(index.shape)
-
-    @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        rows, anchors, index = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad_rows, grad_anchors = [], torch.zeros_like(anchors)
-        for part in _chunks(rows):
-            block = torch.zeros_like(rows[part])
-            for which, weight in zip(index, grad, strict=True):
-                block = torch.addcmul(block, anchors[which[part]], weight[part].unsqueeze(1))
-                grad_anchors = grad_anchors.index_add(0, which[part], rows[part] * weight[part].unsqueeze(1))
-            grad_rows.append(block)
-        return torch.cat(grad_rows) if grad_rows else torch.zeros_like(rows), grad_anchors, None

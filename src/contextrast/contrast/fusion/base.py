@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import at_least_float32
+from contextrast.contrast.rows import at_least_float32
 from contextrast.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from contextrast.contrast.heads import at_least_float32
 from contextrast.contrast.negatives import mark_ignored
+from contextrast.contrast.rows import at_least_float32
 from contextrast.contrast.stages import StagePixels, as_rows, to_grid
 from contextrast.errors import ConfigError
 

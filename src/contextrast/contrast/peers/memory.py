@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.collective import gather_images
-from contextrast.contrast.heads import unit_length
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
+from contextrast.contrast.rows import unit_length
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 

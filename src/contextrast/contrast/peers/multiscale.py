@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import unit_length
 from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.pairs import pair_contrast
+from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
 from contextrast.errors import ConfigError
 

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import EmbeddingHead, unit_length
+from contextrast.contrast.heads import EmbeddingHead
 from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.pairs import pair_contrast
+from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
 from contextrast.errors import ConfigError
 
