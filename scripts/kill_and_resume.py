@@ -3,11 +3,14 @@
 ``python scripts/kill_and_resume.py --kills 20`` trains a tiny network on the CPU twice, once undisturbed and once
 ended by SIGKILL at random moments, every third one while a checkpoint is written. Weights, optimiser, anchors, memory
 and generators have to be equal bit for bit. It prints a line a kill and ends with 1 where anything differs.
+``--signal TERM`` asks as schedulers do: each time the run has to save its last step and to end with code 143.
 """
 
 import argparse
 import multiprocessing
+import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -65,7 +68,7 @@ def checkpoint_seconds(process: BaseProcess, folder: Path) -> float:
 
 
 def kill_somewhere(
-    process: BaseProcess, folder: Path, draw: random.Random, writing: bool, interval: float
+    process: BaseProcess, folder: Path, draw: random.Random, writing: bool, interval: float, number: signal.Signals
 ) -> str | None:
     """Kill a training after its next checkpoint or two: at a random moment, or as soon as it writes another one.
 
@@ -75,6 +78,7 @@ def kill_somewhere(
         draw: Of the moment.
         writing: Whether to wait until it writes.
         interval: Seconds between two checkpoints.
+        number: The signal.
 
     Returns:
         When it was, or None if the training ended by itself.
@@ -93,9 +97,13 @@ def kill_somewhere(
     if not process.is_alive():
         process.join()
         return None
-    process.kill()
+    while_writing = unfinished.exists()
+    os.kill(process.pid, number)
     process.join()
-    return "while writing" if unfinished.exists() else f"{delay:.2f} s after a checkpoint"
+    expected = -number if number == signal.SIGKILL else 128 + number
+    if process.exitcode != expected:
+        raise SystemExit(f"The run ended with {process.exitcode} instead of {expected}; see {folder}.log")
+    return "while writing" if while_writing else f"{delay:.2f} s after a checkpoint"
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:
@@ -114,7 +122,9 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     return [] if one == other else [place]
 
 
-def compare(folder: Path, kills: int, steps: int, seed: int, overrides: list[str]) -> list[str]:
+def compare(
+    folder: Path, kills: int, steps: int, seed: int, overrides: list[str], number: signal.Signals = signal.SIGKILL
+) -> list[str]:
     """Train undisturbed and disturbed, and compare.
 
     Args:
@@ -123,6 +133,7 @@ def compare(folder: Path, kills: int, steps: int, seed: int, overrides: list[str
         steps: Steps of the run at least; more if it needs them to be killed so often.
         seed: Of the moments.
         overrides: Further ones of ``contextrast-train``.
+        number: The signal that ends it.
 
     Returns:
         What differs; nothing if all is well.
@@ -138,7 +149,7 @@ def compare(folder: Path, kills: int, steps: int, seed: int, overrides: list[str
     while True:
         process = start(disturbed, arguments)
         writing = done % 3 == 2
-        moment = kill_somewhere(process, disturbed, draw, writing, interval) if done < kills else None
+        moment = kill_somewhere(process, disturbed, draw, writing, interval, number) if done < kills else None
         process.join()
         if moment is None:
             break
@@ -169,13 +180,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="how often to kill the run")
     parser.add_argument("--steps", type=int, default=40, help="steps of the run; at least eight a kill")
+    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL", help="what ends it")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="where the runs go; a temporary folder if left out")
     parser.add_argument("overrides", nargs="*", help="further ones of contextrast-train, such as loss=ce")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        wrong = compare(folder, options.kills, options.steps, options.seed, options.overrides)
+        number = signal.Signals[f"SIG{options.signal}"]
+        wrong = compare(folder, options.kills, options.steps, options.seed, options.overrides, number)
     print("\n".join(f"differs: {place}" for place in wrong) or "Equal bit for bit.")
     sys.exit(bool(wrong))
 

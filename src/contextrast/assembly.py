@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
@@ -56,12 +57,19 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
 
 
 def build_trainer(config: DictConfig, loggers: Sequence[Logger], callbacks: Sequence[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer; the interval between validations is at most the run, so that each run has one."""
+    """Lightning's trainer; the interval between validations is at most the run, so that each run has one.
+
+    Raises:
+        MisconfigurationException: If Lightning knows no such device or strategy, or this machine has none.
+    """
     options = plain(config)
     batches = options["max_steps"] * options["accumulate_grad_batches"]
     if batches > 0 and isinstance(options["val_check_interval"], int):
         options["val_check_interval"] = min(options["val_check_interval"], batches)
-    trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
-        logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles()]
-    )
+    try:
+        trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
+            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles()]
+        )
+    except (ImportError, ValueError) as error:  # an unknown name, or a device whose package is missing
+        raise MisconfigurationException(str(error)) from error
     return trainer

@@ -17,7 +17,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
-from contextrast.errors import CheckpointError
+from contextrast.errors import CheckpointError, first_sentence
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", weights_only: bool = 
     try:
         return torch.load(path, map_location=map_location, weights_only=weights_only)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common type
-        first_line = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(
-            f"{path} cannot be read ({first_line}). It is damaged, or no checkpoint.{_instead(path)}"
+            f"{path} cannot be read ({first_sentence(error)}). It is damaged, or no checkpoint.{_instead(path)}"
         ) from error
 
 
@@ -203,7 +202,7 @@ def _flush_folder(folder: Path) -> None:
 
 def _unwritten(path: Path, error: Exception) -> str:
     """What happened to a checkpoint that could not be written, and what to do."""
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    reason = getattr(error, "strerror", None) or first_sentence(error)
     free = ""
     with contextlib.suppress(OSError):
         free = f" {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB are free there."

@@ -27,3 +27,12 @@ class CheckpointError(ContextrastError):
 
 class NonFiniteLossError(ContextrastError):
     """A loss term became infinite or not a number; the run stops before the optimiser step."""
+
+
+class LostProcessError(ContextrastError):
+    """Another process of a run was killed or failed; what ended it stands in its own output."""
+
+
+def first_sentence(error: BaseException) -> str:
+    """What an error of another library says, without the paragraphs that some append; its type if it says nothing."""
+    return str(error).strip().partition("\n")[0].partition(". ")[0].removesuffix(".") or type(error).__name__

@@ -61,9 +61,10 @@ def test_maps_come_out_channels_last():
     assert unit_length(normal(2, 6, 3, 5), 1).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_gathered_dots_are_entries_of_the_whole_product():
+@pytest.mark.parametrize("pixels", [normal(30, 4), normal(4, 30).T], ids=["rows", "columns"])
+def test_gathered_dots_are_entries_of_the_whole_product(pixels):
     generator = torch.Generator().manual_seed(0)
-    pixels, anchors = normal(30, 4).requires_grad_(), normal(5, 4).requires_grad_()
+    pixels, anchors = pixels.detach().requires_grad_(), normal(5, 4).requires_grad_()
     index = torch.randint(0, 6, (30, 2), generator=generator)
     table = torch.cat([pixels @ anchors.T, torch.zeros(30, 1)], 1)
     torch.testing.assert_close(gathered_dots(pixels, anchors, index), table.gather(1, index))

@@ -12,6 +12,7 @@ from contextrast.benchmarks.measuring import CONSOLE, added_memory, alternating,
 from contextrast.benchmarks.operations import Operations
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast import ContrastiveLoss
+from contextrast.host_memory import keep_freed_memory
 
 ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
 """Losses that look at a single map of embeddings, of stride 4 here; all others look at four stages."""
@@ -26,27 +27,29 @@ def losses(
     bandwidth of a large copy: what no loss with a gradient for every pixel can go below.
     """
     numbers: dict[str, float] = {"bytes_per_second": copy_bandwidth()}
+    sizes = (batch_size, *size)
+    for key, call in _calls(methods, num_classes, sizes).items():
+        with Operations() as operations:
+            call()  # the first one makes what stays
+        numbers |= {
+            f"{key} megabytes": added_memory(call),
+            f"{key} roofline": call.moved_bytes() / numbers["bytes_per_second"],
+            f"{key} operations": len(operations.names),
+            f"{key} host reads": len(operations.host_reads()),
+        }
+    keep_freed_memory()  # as training does on a CPU
     headings = ("loss", "classes", "median s", "range s", "added MB", "roofline s", "operations", "host reads")
-    height, width = size
-    shown = table(f"Contrastive terms, forward + backward, {batch_size}x{height}x{width}, D 256", *headings)
-    for classes in num_classes:
-        calls = {method: LossCall(method, classes, (height, width), batch_size) for method in methods}
-        for method, seconds in alternating(calls, repetitions).items():
-            call, key = calls[method], f"{method} {classes}"
-            with Operations() as operations:
-                call()
-            numbers |= {
-                f"{key} seconds": statistics.median(seconds),
-                f"{key} fastest": min(seconds),
-                f"{key} slowest": max(seconds),
-                f"{key} megabytes": added_memory(call),
-                f"{key} roofline": call.moved_bytes() / numbers["bytes_per_second"],
-                f"{key} operations": len(operations.names),
-                f"{key} host reads": len(operations.host_reads()),
-            }
-            counted = (f"{numbers[f'{key} {what}']:.0f}" for what in ("operations", "host reads"))
-            megabytes, bound = f"{numbers[f'{key} megabytes']:.0f}", f"{numbers[f'{key} roofline']:.3f}"
-            shown.add_row(method, str(classes), *spread(seconds), megabytes, bound, *counted)
+    shown = table(f"Contrastive terms, forward + backward, {'x'.join(map(str, sizes))}, D 256", *headings)
+    for key, seconds in alternating(_calls(methods, num_classes, sizes), repetitions).items():
+        numbers |= {
+            f"{key} seconds": statistics.median(seconds),
+            f"{key} fastest": min(seconds),
+            f"{key} slowest": max(seconds),
+        }
+        method, _, classes = key.rpartition(" ")
+        counted = (f"{numbers[f'{key} {what}']:.0f}" for what in ("operations", "host reads"))
+        megabytes, bound = f"{numbers[f'{key} megabytes']:.0f}", f"{numbers[f'{key} roofline']:.3f}"
+        shown.add_row(method, classes, *spread(seconds), megabytes, bound, *counted)
     CONSOLE.print(shown)
     CONSOLE.print(f"bandwidth of a copy: {numbers['bytes_per_second'] / 1e9:.1f} GB/s")
     _print_ratios(numbers, methods, num_classes)
@@ -59,14 +62,14 @@ class LossCall:
     Args:
         method: A file of conf/loss, and overrides: ``contextrast loss/negatives=all``.
         num_classes: N.
-        size: Height and width of the images.
-        batch_size: B.
+        embeddings: Of all stages, shallowest first; calls may share them.
+        maps: Target and prediction ``[B, H, W]``.
     """
 
-    def __init__(self, method: str, num_classes: int, size: tuple[int, int], batch_size: int) -> None:
+    def __init__(self, method: str, num_classes: int, embeddings: list[Tensor], maps: tuple[Tensor, Tensor]) -> None:
         self._loss = build_loss(method, num_classes)
-        self._maps = label_maps(batch_size, *size, num_classes)
-        self._embeddings = maps_of(method, stage_embeddings(batch_size, size[0] // 4, size[1] // 4))
+        self._maps = maps
+        self._embeddings = maps_of(method, embeddings)
 
     def __call__(self) -> None:
         """Forward, backward and update."""
@@ -75,6 +78,17 @@ class LossCall:
     def moved_bytes(self) -> int:
         """Bytes of the embeddings and of their gradient."""
         return sum(2 * embedding.nbytes for embedding in self._embeddings)
+
+
+def _calls(methods: Sequence[str], num_classes: Sequence[int], sizes: Sequence[int]) -> dict[str, LossCall]:
+    """Calls of all methods at all class counts, which share embeddings, by ``METHOD CLASSES``."""
+    batch_size, height, width = sizes
+    embeddings = stage_embeddings(batch_size, height // 4, width // 4)
+    return {
+        f"{method} {classes}": LossCall(method, classes, embeddings, label_maps(batch_size, height, width, classes))
+        for classes in num_classes
+        for method in methods
+    }
 
 
 def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:

@@ -1,6 +1,7 @@
 """``contextrast-train``: train a network and leave a run folder behind."""
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from contextrast.cli.app import command, refuse_finished
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
-from contextrast.errors import ContextrastError
+from contextrast.errors import ContextrastError, LostProcessError
 from contextrast.host_memory import keep_freed_memory
 from contextrast.module import SegmentationModule
 from contextrast.reporting.loggers import RunWandb, drop_rows, finish_loggers
@@ -65,6 +66,13 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
         trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
         measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted
+    except RuntimeError as error:
+        if lost_process(error):
+            raise LostProcessError(
+                f"Process {trainer.global_rank} lost another process of this run, which was killed or failed (its own "
+                f"output says why). Nothing more is saved; resume={run_dir} goes on from the last checkpoint."
+            ) from error
+        raise
     finally:
         finish_loggers(loggers, failed)
     return report(module, run_dir)
@@ -98,6 +106,11 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     (run_dir / "metrics.json").unlink(missing_ok=True)
     log.info("Goes on from step %d of %s", step, checkpoint)
     return checkpoint
+
+
+def lost_process(error: RuntimeError) -> bool:
+    """Whether this is what gloo or NCCL says in a process that waits for one that is gone."""
+    return re.search(r"closed by peer|reset by peer|remote process exited", str(error)) is not None
 
 
 @rank_zero_only

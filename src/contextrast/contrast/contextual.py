@@ -93,10 +93,10 @@ class ContextualContrast(nn.Module):
         super().__init__()
         if not stage_weights:
             raise ConfigError(
-                "stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
+                "loss.stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
             )
         if temperature <= 0:
-            raise ConfigError(f"temperature must be positive, got {temperature}")
+            raise ConfigError(f"loss.temperature must be positive, got {temperature}")
         self.num_classes = num_classes
         self.stage_weights = tuple(float(weight) for weight in stage_weights)
         self.temperature = temperature

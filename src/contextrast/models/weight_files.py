@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from contextrast.errors import WeightsError
+from contextrast.errors import WeightsError, first_sentence
 
 State = dict[str, Tensor]
 
@@ -59,8 +59,7 @@ def _explain_unreadable(path: Path, error: Exception) -> str:
             f"{path} was refused: it holds a {found[1]}, and only tensors and plain containers load without running "
             "code of the file. Save the network's state_dict() alone, best as .safetensors."
         )
-    detail = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"{path} is damaged or no weight file ({detail}). Fetch or write it again."
+    return f"{path} is damaged or no weight file ({first_sentence(error)}). Fetch or write it again."
 
 
 def _tensors(content: Any, path: Path) -> State:

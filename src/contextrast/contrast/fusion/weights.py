@@ -24,8 +24,8 @@ class StaticFusion(AnchorFusion):
         super().__init__()
         if min(weight_low, weight_high) < 0 or abs(weight_low + weight_high - 1) > 1e-6:
             raise ConfigError(
-                f"fusion weights must be non-negative and sum to one, got weight_low={weight_low} and "
-                f"weight_high={weight_high}"
+                f"loss.fusion.weight_low and loss.fusion.weight_high must be non-negative and sum to one, got "
+                f"{weight_low} and {weight_high}"
             )
         self.weight_low = weight_low
         self.weight_high = weight_high

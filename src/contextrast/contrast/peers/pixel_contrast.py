@@ -57,7 +57,7 @@ class PixelContrast(nn.Module):
         super().__init__()
         if min(temperature, base_temperature) <= 0:
             raise ConfigError(
-                f"temperature and base_temperature must be positive, got {temperature} and {base_temperature}"
+                f"loss.temperature and loss.base_temperature must be positive, got {temperature} and {base_temperature}"
             )
         self.num_classes = num_classes
         self.temperature = temperature
