@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.collective import sum_over_ranks
+from contextrast.contrast.rows import sums_of_segments
 from contextrast.contrast.stages import StagePixels
 
 
@@ -29,7 +30,7 @@ def _class_sums(pixels: StagePixels) -> Tensor:
     """Sums of the embeddings of every class and, in the last column, their numbers, ``[N, D + 1]``."""
     classes, size = pixels.classes.flatten(), pixels.num_classes + 1  # the last bin collects ignored pixels
     rows = pixels.embeddings
-    sums = rows.new_zeros(size, rows.shape[1]).index_add(0, classes, rows)[:-1]
+    sums = sums_of_segments(rows, classes, size)[:-1]
     counts = rows.new_zeros(size).index_add(0, classes, rows.new_ones(1).expand(classes.shape[0]))[:-1]
     return torch.cat([sums, counts.unsqueeze(1)], 1)
 
