@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from contextrast.data import mat_files as mat_files_module
 from contextrast.data.mat_files import label_map, mat_files, read_mat
 from contextrast.errors import DataError
 
@@ -78,3 +79,41 @@ def test_only_visible_mat_files_count(tmp_path):
         (tmp_path / name).touch()
     assert list(mat_files(tmp_path).items()) == [("a", tmp_path / "a.mat"), ("b", tmp_path / "b.mat")]
     assert mat_files(tmp_path / "missing") == {}
+
+
+def written(path, variables, **options):
+    scipy.io.savemat(path, variables, **options)
+    return path
+
+
+def test_numbers_of_an_unknown_type_are_refused_before_scipy_crashes_on_them(tmp_path):
+    path = written(tmp_path / "a.mat", {"S": np.array([[1, 2], [3, 4]], dtype=np.uint8)})
+    content = path.read_bytes()
+    numbers = content.index(b"\x02\x00\x04\x00\x01\x03\x02\x04")  # a small element of four bytes, column by column
+    path.write_bytes(content[:numbers] + b"\x00" + content[numbers + 1 :])
+    with pytest.raises(DataError, match="S has numbers of the unknown type 0"):
+        read_mat(path, "S")
+
+
+def test_a_struct_beside_the_label_map_is_left_out(tmp_path):
+    path = written(tmp_path / "a.mat", {"S": LABELS, "other": {"a": 1}})
+    assert read_mat(path, "S")["S"].tolist() == LABELS.tolist()
+    with pytest.raises(DataError, match="other is of class 2, neither numbers nor text"):
+        read_mat(path, "other")
+
+
+def test_cells_hold_text_but_no_cells(tmp_path):
+    names = np.array(["road", "sky"], dtype=object)
+    path = written(tmp_path / "a.mat", {"names": names, "deep": np.array([names, 1], dtype=object)})
+    assert read_mat(path, "names")["names"].size == 2
+    with pytest.raises(DataError, match="a variable is of class 1"):
+        read_mat(path, "deep")
+
+
+def test_a_variable_that_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.mat", {"S": np.zeros((3000, 3000), dtype=np.uint8)}, do_compression=True)
+    assert path.stat().st_size < 100_000
+    assert read_mat(path, "S")["S"].shape == (3000, 3000)
+    monkeypatch.setattr(mat_files_module, "_MOST_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="a variable has more than 1 MiB"):
+        read_mat(path, "S")
