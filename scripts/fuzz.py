@@ -5,7 +5,7 @@
     nice -n 15 python scripts/fuzz.py --database PATH     # examples kept elsewhere than in .hypothesis/fuzz
 
 A finding is an exception that is no ``ContextrastError`` (for ``configs``: none that the commands print without a
-traceback either), more than ten seconds of processor time for one input, or more than two gigabytes of memory. Each is
+traceback either), more than ten seconds of processor time for one input, or more than a gigabyte of memory. Each is
 printed once, with the smallest input hypothesis found for it, and the next ones are looked for behind it. What was
 found is kept in the database and tried first by the next run. Exit code 1 if there was a finding. Needs the extra
 `dev`.
@@ -30,7 +30,7 @@ from fuzz_targets import TARGETS, Target
 
 ROUND: Final = 200  # inputs between two looks at the clock
 LONGEST: Final = 10.0  # seconds of processor time for one input; other programs' do not count
-LARGEST: Final = 2**31  # bytes that one input may add: 179 million pixels, pillow's limit, in colour and copied
+LARGEST: Final = 2**30  # bytes that one input may add to the largest size of the process
 
 Signature = tuple[str, str, int]
 """What tells findings apart: the exception's type, and the file and line of this package that it passed last."""

@@ -12,6 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
@@ -22,6 +25,7 @@ from tests.contrast.cases import label_maps
 
 BATCH, CLASSES, SIZE = 8, 11, 64
 LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
+SHARDED = "contextrast"
 VALIDATION_IMAGES = 5  # in batches of two: two batches on the first process, one on the second
 
 
@@ -77,8 +81,23 @@ def losses_and_gradients(name, share=slice(None), wrap=lambda network: network):
         loss.backward()
         module.update_loss()
         gradients = {key: value.grad for key, value in module.named_parameters() if value.grad is not None}
-        found.append((loss.detach().clone(), {key: value.clone() for key, value in gradients.items()}))
+        found.append((loss.detach().clone(), {key: whole(value).clone() for key, value in gradients.items()}))
     return found
+
+
+def channels_first(network):
+    """The layout of parameters that FSDP takes; convolutions then round otherwise than with channels last."""
+    return network.to(memory_format=torch.contiguous_format)
+
+
+def sharded(network):
+    """Parameters and gradients spread over the processes, as FSDP does (its second version)."""
+    return fully_shard(channels_first(network), mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
+
+
+def whole(tensor):
+    """A tensor with the parts of all processes."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 class LastValidation(pl.Callback):
@@ -109,12 +128,13 @@ def validated(rank, world, port):
 
 
 def train_in_a_group(rank, world, folder: Path, port):
-    """Every loss on this process's images, then a short run; saves and returns what came out."""
+    """Every loss on this process's images, one of them sharded, then a short run; saves and returns what came out."""
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
         share = slice(rank, None, world)
         losses = {name: losses_and_gradients(name, share, DistributedDataParallel) for name in LOSSES}
+        losses["sharded"] = losses_and_gradients(SHARDED, share, sharded)
         values = {name: torch.stack([loss for loss, _ in found]) for name, found in losses.items()}
         torch.save({"values": values, "validated": validated(rank, world, port)}, folder / f"{rank}.pt")
     finally:

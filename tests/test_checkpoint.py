@@ -95,6 +95,14 @@ def test_heads_without_settings_are_refused(path):
         checkpoint.heads(checkpoint.network())
 
 
+def test_a_model_that_is_no_network_is_refused(path):
+    def nothing(content):
+        content["hyper_parameters"]["model"] = {}
+
+    with pytest.raises(CheckpointError, match="describes no network"):
+        load_checkpoint(altered(path, nothing)).network()
+
+
 def test_a_loss_from_elsewhere_is_not_built(path):
     def foreign(content):
         content["hyper_parameters"]["loss"] = {"_target_": "os.system", "command": "true"}

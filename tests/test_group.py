@@ -1,4 +1,4 @@
-"""Two processes train and validate as one: whole networks under DDP with every loss of ``conf/loss``."""
+"""Two processes train and validate as one: whole networks under DDP with every loss, and sharded with one."""
 
 import pytest
 import torch
@@ -9,7 +9,15 @@ from contextrast.assembly import build_datamodule, build_module
 from contextrast.benchmarks.communication import silent_group
 from contextrast.contrast.collective import global_images
 from contextrast.data.sampler import EpochSampler
-from tests.group import LOSSES, VALIDATION_IMAGES, losses_and_gradients, settings, train_in_a_group
+from tests.group import (
+    LOSSES,
+    SHARDED,
+    VALIDATION_IMAGES,
+    channels_first,
+    losses_and_gradients,
+    settings,
+    train_in_a_group,
+)
 
 TOLERANCE = 1e-5
 
@@ -28,8 +36,16 @@ def group(tmp_path_factory):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_two_processes_under_ddp_train_a_whole_network_as_one(group, name):
+    compare(group, name, losses_and_gradients(name))
+
+
+def test_two_processes_with_half_of_the_parameters_each_train_a_whole_network_as_one(group):
+    compare(group, "sharded", losses_and_gradients(SHARDED, wrap=channels_first))
+
+
+def compare(group, name, alone):
+    """Both processes' losses and gradients with those of one."""
     averaged, saved = group
-    alone = losses_and_gradients(name)
     mean = (saved[0]["values"][name] + saved[1]["values"][name]) / 2
     torch.testing.assert_close(mean, torch.stack([loss for loss, _ in alone]), rtol=TOLERANCE, atol=0)
     for (_, gradients), (_, expected) in zip(averaged[name], alone, strict=True):

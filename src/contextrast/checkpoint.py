@@ -46,10 +46,12 @@ class Checkpoint:
             overrides: Settings of the model that win over the checkpoint's.
 
         Raises:
-            CheckpointError: If the weights do not fit the network, which overrides can cause.
+            CheckpointError: If the weights do not fit the network, which overrides can cause, or none is described.
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
         network: Segmenter = instantiate(settings, ["contextrast.models."], num_classes=self.labels.num_classes)
+        if not isinstance(network, Segmenter):
+            raise CheckpointError(f"{self.path} describes no network: its model is {settings.get('_target_')}.")
         wrong = _mismatches(network.state_dict(), self.weights, "network")
         if wrong:
             raise CheckpointError(
@@ -81,11 +83,12 @@ class Checkpoint:
         loss: nn.Module = instantiate(
             self.config["loss"], ["contextrast.contrast."], num_classes=self.labels.num_classes, in_channels=channels
         )
-        heads = loss.get_submodule("heads") if hasattr(loss, "heads") else nn.Module()
+        found = getattr(loss, "heads", None)
+        heads = found if isinstance(found, nn.Module) else nn.Module()
         wrong = _mismatches(heads.state_dict(), self.head_weights, "loss")
         if wrong:
             raise CheckpointError(
-                f"The embedding heads in {self.path} do not fit {self.config['loss']['_target_']} over stages of "
+                f"The embedding heads in {self.path} do not fit {self.config['loss'].get('_target_')} over stages of "
                 f"{', '.join(map(str, channels))} channels:\n  {wrong}\nLeave the model's settings to the checkpoint."
             )
         heads.load_state_dict(self.head_weights)

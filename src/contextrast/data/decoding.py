@@ -210,6 +210,7 @@ def opened(path: Path) -> Iterator[ImageFile]:
     """
     try:
         with Image.open(path, formats=_FORMATS) as file:
+            _refuse_bomb(file.width * file.height)
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
@@ -220,3 +221,10 @@ def opened(path: Path) -> Iterator[ImageFile]:
     except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
         raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
+
+
+def _refuse_bomb(pixels: int) -> None:
+    """Refuse what pillow only warns of: images between its limit and twice as much take seconds and a gigabyte."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and pixels > limit:
+        raise Image.DecompressionBombError(f"Its header promises {pixels} pixels, the limit is {limit}.")
