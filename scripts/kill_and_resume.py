@@ -8,7 +8,6 @@ and generators have to be equal bit for bit. It prints a line a kill and ends wi
 
 import argparse
 import multiprocessing
-import os
 import random
 import signal
 import sys
@@ -98,7 +97,7 @@ def kill_somewhere(
         process.join()
         return None
     while_writing = unfinished.exists()
-    os.kill(process.pid, number)
+    (process.kill if number == signal.SIGKILL else process.terminate)()
     process.join()
     expected = -number if number == signal.SIGKILL else 128 + number
     if process.exitcode != expected:
