@@ -33,6 +33,11 @@ class LostProcessError(ContextrastError):
     """Another process of a run was killed or failed; what ended it stands in its own output."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of another library says; its type if it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def first_sentence(error: BaseException) -> str:
-    """What an error of another library says, without the paragraphs that some append; its type if it says nothing."""
-    return str(error).strip().partition("\n")[0].partition(". ")[0].removesuffix(".") or type(error).__name__
+    """As :func:`first_line`, without the paragraphs that some append on the same line."""
+    return first_line(error).partition(". ")[0].removesuffix(".")

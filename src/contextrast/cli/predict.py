@@ -15,7 +15,7 @@ from contextrast.checkpoint import load_checkpoint
 from contextrast.cli.app import command
 from contextrast.data.decoding import decode_image
 from contextrast.data.labels import LabelTable
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, first_line
 from contextrast.export import Exported, is_export, load_export
 from contextrast.models import Segmenter, multi_scale_probabilities, sliding_window_probabilities
 from contextrast.reporting.figures import overlay
@@ -55,8 +55,9 @@ def chosen_device(name: str) -> torch.device:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, ImportError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise ConfigError(f"device={name} cannot be used here ({first_line}). Choose cpu, cuda or auto.") from error
+        raise ConfigError(
+            f"device={name} cannot be used here ({first_line(error)}). Choose cpu, cuda or auto."
+        ) from error
     return torch.device(name)
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from contextrast.data.bad_samples import BadSamples
 from contextrast.data.dataset import Sample
 from contextrast.data.sampler import EpochSampler
-from contextrast.errors import ConfigError, ContextrastError, DataError
+from contextrast.errors import ConfigError, ContextrastError, DataError, first_line
 
 
 class Batch(TypedDict):
@@ -46,7 +46,7 @@ class Loader(DataLoader[Any]):
             if not str(error).startswith("DataLoader worker"):
                 raise
             raise DataError(
-                f"A process that reads data died ({str(error).splitlines()[0]}). Most often the machine ran out of "
+                f"A process that reads data died ({first_line(error)}). Most often the machine ran out of "
                 f"memory: lower data.num_workers={self.num_workers}; 0 reads in the main process and shows any error."
             ) from error
 

@@ -1,5 +1,6 @@
 """Label maps in MATLAB files, as PASCAL-Context and COCO-Stuff 10k are distributed."""
 
+import io
 import math
 import struct
 import zlib
@@ -44,8 +45,9 @@ def read_mat(path: Path, *variables: str) -> dict[str, NDArray[Any]]:
         DataError: The file is missing, damaged, or no such file.
     """
     try:
-        _refuse_odd_types(path, variables)
-        content = scipy.io.loadmat(str(path), appendmat=False, variable_names=variables)
+        stored = path.read_bytes()
+        _refuse_odd_types(stored, variables)
+        content = scipy.io.loadmat(io.BytesIO(stored), variable_names=variables)  # type: ignore[arg-type]  # the stub knows paths only
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
     except Exception as error:  # what damage makes scipy raise ranges from IndexError to zlib.error
@@ -93,15 +95,14 @@ def _held(path: Path) -> str:
         return "what cannot be read"
 
 
-def _refuse_odd_types(path: Path, variables: Sequence[str]) -> None:
+def _refuse_odd_types(content: bytes, variables: Sequence[str]) -> None:
     """Look through variables of a file before scipy reads them: a type it does not know would crash the process.
 
     Raises:
         ValueError: A variable holds something else than numbers, text and lists of them, or is cut off or too large.
     """
-    if matfile_version(str(path), appendmat=False)[0] != _VERSION_5:
+    if matfile_version(io.BytesIO(content))[0] != _VERSION_5:  # type: ignore[arg-type]  # the stub knows paths only
         return
-    content = path.read_bytes()
     order = "<" if content[126:128] == b"IM" else ">"
     position = 128
     while position < len(content):

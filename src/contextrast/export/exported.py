@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from contextrast.data.labels import LabelTable
-from contextrast.errors import CheckpointError, ContextrastError, DataError
+from contextrast.errors import CheckpointError, ContextrastError, DataError, first_line
 from contextrast.export.format import Format, Predict
 from contextrast.export.onnx_file import Onnx
 from contextrast.export.safetensors_file import Safetensors
@@ -93,9 +93,8 @@ def load_export(path: Path, device: torch.device, trusted: bool = False) -> Expo
     except ContextrastError:
         raise
     except Exception as error:  # what a damaged file makes four libraries raise has no common type
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path} cannot be read ({first_line}). It is damaged, or was not written by contextrast-export."
+            f"{path} cannot be read ({first_line(error)}). It is damaged, or was not written by contextrast-export."
         ) from error
 
 

@@ -5,7 +5,7 @@ from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as tracing
 
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, first_line
 from contextrast.export.deployed import Deployed
 from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
@@ -56,8 +56,7 @@ def with_smallest_image(metadata: Metadata, side: int) -> Metadata:
 
 def not_traceable(network: Segmenter, error: Exception) -> ConfigError:
     """The error for a network that cannot become a graph."""
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ConfigError(
         f"{type(network.network).__name__} over {type(network.encoder).__name__} cannot become a graph for images of "
-        f"any size ({first_line}). format=safetensors holds every network, format=smp those of smp."
+        f"any size ({first_line(error)}). format=safetensors holds every network, format=smp those of smp."
     )

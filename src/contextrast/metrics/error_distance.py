@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from contextrast.contrast.distance import exact_squared_distance, region_edges
-from contextrast.contrast.rows import unit_length
+from contextrast.contrast.rows import sums_of_segments, unit_length
 from contextrast.contrast.stages import as_rows, misclassified, to_grid
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.metrics.counts import histogram, is_class
@@ -61,8 +61,8 @@ class ClassMeans(Metric):  # type: ignore[misc]  # mypy does not follow torchmet
             target: Train ids ``[B, H, W]`` of the images that they come from; others than 0..N-1 are ignored.
         """
         classes = _on_grid(target, features, self.num_classes).flatten()
-        sums = self.sums.new_zeros(self.num_classes + 1, self.sums.shape[1])  # the last row collects ignored pixels
-        self.sums += sums.index_add_(0, classes, as_rows(features).double())[:-1]
+        sums = sums_of_segments(as_rows(features).double(), classes, self.num_classes + 1)
+        self.sums += sums[:-1]  # the last row collects ignored pixels
         self.pixels += histogram(classes, classes < self.num_classes, self.num_classes)
 
     def compute(self) -> Means:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, first_line
 
 ERROR_FILE: Final = "error.txt"
 """File of a run folder that says, in its first line, why a job of a sweep failed."""
@@ -163,7 +163,7 @@ def load(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {str(error).partition(chr(10))[0]}") from error
+        raise ConfigError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def _find(folder: Path) -> Iterator[Path]:

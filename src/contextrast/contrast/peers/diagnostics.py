@@ -7,6 +7,7 @@ from torch import Tensor
 
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.peers.pairs import class_counts
+from contextrast.contrast.rows import sums_of_segments
 
 
 class SampleDiagnostics(NamedTuple):
@@ -65,5 +66,5 @@ def mean_cosines(anchors: Samples, keys: Samples | None) -> tuple[Tensor, Tensor
 def _class_sums(samples: Samples) -> tuple[Tensor, Tensor]:
     """Sum and number of each class's embeddings, ``[N, D]`` and ``[N]``, in the embeddings' dtype."""
     rows = samples.embeddings
-    sums = rows.new_zeros(samples.num_classes + 1, rows.shape[1]).index_add(0, samples.classes, rows)
+    sums = sums_of_segments(rows, samples.classes, samples.num_classes + 1)
     return sums[:-1], class_counts(samples)[:-1].to(rows.dtype)

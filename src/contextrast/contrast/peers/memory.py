@@ -7,7 +7,7 @@ from contextrast.contrast.collective import gather_images
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
-from contextrast.contrast.rows import unit_length
+from contextrast.contrast.rows import sums_of_segments, unit_length
 from contextrast.contrast.stages import StagePixels
 from contextrast.errors import ConfigError
 
@@ -98,8 +98,7 @@ def image_means(pixels: StagePixels) -> Entries:
     size, (batch, _, _) = pixels.num_classes, pixels.grid
     image = torch.arange(batch, device=pixels.classes.device)[:, None, None]
     region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch).flatten()
-    rows = pixels.embeddings
-    sums = rows.new_zeros(size * batch + 1, rows.shape[1]).index_add(0, region, rows)[:-1]
+    sums = sums_of_segments(pixels.embeddings, region, size * batch + 1)[:-1]
     counts = torch.zeros(size * batch + 1, dtype=torch.long, device=region.device)
     counts = counts.scatter_add(0, region, torch.ones_like(region))[:-1]
     means = unit_length(sums, 1).view(size, batch, -1)  # the sum has the mean's direction
