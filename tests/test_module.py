@@ -62,7 +62,7 @@ def fit(model, steps=4, callbacks=(), **options):
 
 def test_image_and_mask_are_padded_together_before_the_loss():
     class Recording(CrossEntropyLoss):
-        def forward(self, logits, target, features=(), diagnose=True):
+        def forward(self, logits, target, features=()):
             self.seen = logits.shape, target.clone(), [tuple(f.shape[2:]) for f in features]
             return super().forward(logits, target, features)
 
@@ -134,7 +134,7 @@ def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is
     class Spoiled(CrossEntropyLoss):
         calls = 0
 
-        def forward(self, logits, target, features=(), diagnose=True):
+        def forward(self, logits, target, features=()):
             self.calls += 1
             terms = super().forward(logits, target)
             return terms if self.calls != 5 else LossTerms(terms.total * float("inf"), {"spoiled": terms.total / 0})
@@ -156,7 +156,7 @@ def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is
 class Exploding(CrossEntropyLoss):
     """A loss that is finite and whose gradient is not: that of a square root at 0."""
 
-    def forward(self, logits, target, features=(), diagnose=True):
+    def forward(self, logits, target, features=()):
         terms = super().forward(logits, target)
         zero = (logits - logits.detach()).sum()
         return LossTerms(terms.total + zero.abs().sqrt(), {"cross_entropy": terms.total})

@@ -1,6 +1,7 @@
 """The Lightning module: forward, step, optimiser. The method lives in ``contrast``, measures in ``metrics``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.finite_loss import FiniteLossCheck
+from contextrast.gradients import compare_gradients
 from contextrast.metrics import Measure, Report, Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
 from contextrast.optimization import parameter_groups
@@ -40,6 +42,8 @@ class SegmentationModule(pl.LightningModule):
         auxiliary_stage: Encoder stage on which an auxiliary head learns to segment in training; None has no such head.
         auxiliary_weight: Weight of the auxiliary cross-entropy in the total, here and where the network has auxiliary
             logits of its own.
+        gradient_interval: Steps between two comparisons of the contrast's gradients with the base loss's at each
+            feature map, see :func:`contextrast.gradients.compare_gradients`; None makes none.
         config: What the run was composed of, as plain containers; saved with every checkpoint.
 
     Raises:
@@ -67,6 +71,7 @@ class SegmentationModule(pl.LightningModule):
         loss_lr_ratio: float = 1.0,
         auxiliary_stage: int | None = None,
         auxiliary_weight: float = 0.4,
+        gradient_interval: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -79,6 +84,7 @@ class SegmentationModule(pl.LightningModule):
         self.loss_lr_ratio = loss_lr_ratio
         self.auxiliary = build_auxiliary(network, auxiliary_stage, labels.num_classes)
         self.auxiliary_weight = auxiliary_weight
+        self.gradient_interval = gradient_interval
         self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
         self.measures = MetricCollection({}, compute_groups=False)
         self.test_name = "test"
@@ -107,12 +113,13 @@ class SegmentationModule(pl.LightningModule):
     def training_step(self, batch: Batch) -> Tensor:
         """One forward pass and its loss, which :meth:`on_before_optimizer_step` checks."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
-        logged = (self.global_step + 1) % every == 0  # the loggers would drop the values of other steps
-        terms = self.loss_terms(batch, diagnose=logged)
+        terms, features = self.training_pass(batch)
         self._finite_loss.observe(terms, batch)
         self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]))
-        if logged:
+        if (self.global_step + 1) % every == 0:  # the loggers would drop the values of other steps
             self._log_terms(terms, len(batch["mask"]))
+        if self.gradient_interval and (self.global_step + 1) % self.gradient_interval == 0:
+            self._log_by_stage("gradients", compare_gradients(terms.weighted, features), len(batch["mask"]))
         return terms.total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -142,21 +149,29 @@ class SegmentationModule(pl.LightningModule):
         """
         self._finite_loss.settle()
 
-    def loss_terms(self, batch: Batch, diagnose: bool = True) -> LossTerms:
-        """The loss of a training batch: forward passes of the network, its auxiliary head and the loss.
+    def loss_terms(self, batch: Batch) -> LossTerms:
+        """The loss of a training batch, see :meth:`training_pass`."""
+        return self.training_pass(batch)[0]
+
+    def training_pass(self, batch: Batch) -> tuple[LossTerms, list[Tensor]]:
+        """Forward passes of the network, its auxiliary head and the loss.
 
         Args:
             batch: ``image`` uint8 ``[B, 3, H, W]`` of any size and ``mask`` ``[B, H, W]``.
-            diagnose: Whether the terms come with diagnostics.
+
+        Returns:
+            The loss, and the feature maps ``[B, C_i, H_i, W_i]`` that it looked at.
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
         # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
         image, target = self.network.pad(image), self._padded(target)
         seen = self.network.forward_training(image)
         assert self.loss is not None, "a module without a loss can only be evaluated"
-        terms: LossTerms = self.loss(seen.logits, target, seen.features, diagnose=diagnose)
+        terms: LossTerms = self.loss(seen.logits, target, seen.features)
         logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
-        return terms if logits is None else self._with_auxiliary(terms, logits, target)
+        if logits is not None:
+            terms = self._with_auxiliary(terms, logits, target)
+        return terms, seen.features
 
     def validation_step(self, batch: Batch) -> None:
         """Count the batch's pixels, single scale."""
@@ -215,18 +230,30 @@ class SegmentationModule(pl.LightningModule):
         logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
         auxiliary: Tensor = self.loss.cross_entropy(logits, target)
         total = terms.total + self.auxiliary_weight * auxiliary
-        return LossTerms(total, {**terms.terms, "auxiliary": auxiliary}, terms.diagnostics)
+        weighted = {**terms.weighted, "auxiliary": self.auxiliary_weight * auxiliary} if terms.weighted else {}
+        return replace(terms, total=total, terms={**terms.terms, "auxiliary": auxiliary}, weighted=weighted)
 
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
         named = {f"train/{name}": value for name, value in terms.terms.items()}
         self.log_dict(named, batch_size=batch_size, sync_dist=True)  # each process has its share of the global sums
+        self._log_by_stage("contrast", terms.diagnose(), batch_size)
+
+    def _log_by_stage(self, section: str, values: Mapping[str, Tensor], batch_size: int) -> None:
+        """Log scalars, ``[I]`` with one per stage, and ``[I, N]`` per stage and class in a section of their own."""
         stages = [f"stage{number}" for number in self.network.stages]
-        for name, values in terms.diagnostics.items():
-            if values.ndim == 0:
-                self.log(f"contrast/{name}", values, batch_size=batch_size)
+        named: dict[str, Tensor] = {}
+        for name, value in values.items():
+            if value.ndim == 0:
+                named[f"{section}/{name}"] = value
                 continue
-            named = {f"contrast/{name}/{stage}": value for stage, value in zip(stages, values, strict=True)}
-            self.log_dict(named, batch_size=batch_size)
+            for stage, of_stage in zip(stages, value, strict=True):
+                if value.ndim == 1:
+                    named[f"{section}/{name}/{stage}"] = of_stage
+                    continue
+                named[f"{section}/{name}/{stage}"] = of_stage.sum()
+                for label, of_class in zip(self.labels.classes, of_stage, strict=True):
+                    named[f"{section}_per_class/{name}/{stage}/{label}"] = of_class
+        self.log_dict(named, batch_size=batch_size)
 
     def _log_scores(self, split: str) -> None:
         scores = self.scores.compute()

@@ -49,6 +49,8 @@ def losses():
         "random": {"negatives": RandomNegatives()},
         "semi_hard": {"negatives": SemiHardNegatives()},
         "fill_deepest": {"fill_deepest": True},
+        "anchor_negatives": {"anchor_negatives": 0.7},
+        "mean_negatives": {"anchor_negatives": 0.7, "reduce_negatives": "mean"},
         **{f"memory_{design}": {"memory": AnchorMemory(CLASSES, 8, 15, design=design)} for design in
            ("class_prioritised", "earliest", "deepest", "all", "pixel")},
         "weighted": {"cross_entropy": CrossEntropy(class_weights, 0.1)},
@@ -96,6 +98,7 @@ def train(loss, share):
         terms = loss(logits, target[share], features)
         loss.zero_grad()
         terms.total.backward()
+        diagnostics = terms.diagnose()
         loss.update()
         values.append(terms.total.detach())
     parameters = {name: value.grad for name, value in loss.named_parameters() if value.grad is not None}
@@ -105,7 +108,7 @@ def train(loss, share):
         "parameters": parameters,
         "inputs": inputs,
         "state": loss.state_dict(),
-        "diagnostics": terms.diagnostics,
+        "diagnostics": diagnostics,
     }
 
 

@@ -81,8 +81,11 @@ def pixel_anchor(
     weight_high=0.5,
     normalize=True,
     ignore=255,
+    anchor_negatives=0.0,
+    reduce_negatives="sum",
 ):
-    """Eqs. 1 to 4 with static fusion: the pixel-anchor loss of all stages."""
+    """Eqs. 1 to 4 with static fusion, and the options of Z: the pixel-anchor loss of all stages."""
+    reduce = {"sum": np.sum, "mean": np.mean}[reduce_negatives]
     grids = [(on_grid(target, *e.shape[2:]), on_grid(prediction, *e.shape[2:])) for e in embeddings]
     anchors = [anchors_of(e, g, num_classes, ignore) for e, (g, _) in zip(embeddings, grids)]
     total = 0.0
@@ -91,15 +94,18 @@ def pixel_anchor(
         if error_map != "all":
             selected = selected_regions(truth, predicted, num_classes, percentage, error_map, ignore)
         rows = embedding.transpose(0, 2, 3, 1)
-        stage = 0.0
+        fused = {}
         for n, anchor in anchors[i].items():
             if i < len(embeddings) - 1 and n in anchors[-1]:
                 anchor = weight_low * anchor + weight_high * anchors[-1][n]
-            if normalize:
-                anchor = anchor / np.linalg.norm(anchor)
+            fused[n] = anchor / np.linalg.norm(anchor) if normalize else anchor
+        stage = 0.0
+        for n, anchor in fused.items():
             negative = rows[negatives_of(n, truth, selected, error_map, ignore)] @ anchor / temperature
             positive = rows[truth == n] @ anchor / temperature
-            z = sum(np.exp(s) for s in negative)
+            z = reduce(np.exp(negative)) if len(negative) else 0.0
+            others = [np.exp(anchor @ other / temperature) for m, other in fused.items() if m != n]
+            z += anchor_negatives * reduce(others) if others else 0.0
             stage += np.mean([-np.log(np.exp(s) / (np.exp(s) + z)) for s in positive])
         total += weights[i] * stage / max(1, len(anchors[i]))
     return total

@@ -1,5 +1,8 @@
 """The contrastive term against the slow reference, and its properties."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,12 +12,14 @@ from contextrast.contrast import (
     AllNegatives,
     BoundaryAwareNegatives,
     ContextualContrast,
+    RandomNegatives,
     RunningAnchors,
+    Stateful,
     StaticFusion,
 )
 from contextrast.errors import ConfigError
 from tests.contrast.cases import every_sampling, label_maps, unit_embeddings
-from tests.contrast.reference import pixel_anchor
+from tests.contrast.reference import anchors_of, on_grid, pixel_anchor, selected_regions
 
 SIZES = ((16, 20), (8, 10), (4, 5), (2, 3))
 WEIGHTS = (0.1, 0.4, 0.7, 1.0)
@@ -24,6 +29,12 @@ def make(seed, num_classes=5, batch=2, dim=6, sizes=SIZES, **options):
     generator = torch.Generator().manual_seed(seed)
     target, prediction = label_maps(generator, batch, 4 * sizes[0][0], 4 * sizes[0][1], num_classes, patch=8, **options)
     return unit_embeddings(generator, batch, dim, sizes), target, prediction
+
+
+@pytest.fixture(autouse=True)
+def compile_anew():
+    """Of one function the compiler keeps few versions, however many tests ask for one."""
+    torch.compiler.reset()
 
 
 def numpied(embeddings):
@@ -47,6 +58,67 @@ def test_loss_is_the_reference(error_map, seed, num_classes, percentage, normali
         percentage=percentage, error_map=error_map, weight_low=0.3, weight_high=0.7, normalize=normalize,
     )  # fmt: skip
     torch.testing.assert_close(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduce_negatives", ["sum", "mean"])
+@pytest.mark.parametrize("error_map", ["predicted", "others", "all"])
+@given(seed=st.integers(0, 10**6), num_classes=st.integers(1, 6), weight=st.sampled_from([0.0, 0.3, 2.0]))
+@settings(max_examples=8, deadline=None)
+def test_options_of_the_partition_are_the_reference(error_map, reduce_negatives, seed, num_classes, weight):
+    embeddings, target, prediction = make(seed, num_classes)
+    negatives = AllNegatives() if error_map == "all" else BoundaryAwareNegatives(error_map=error_map)
+    contrast = ContextualContrast(
+        num_classes, WEIGHTS, negatives=negatives, anchor_negatives=weight, reduce_negatives=reduce_negatives
+    )
+    expected = pixel_anchor(
+        numpied(embeddings), target.numpy(), prediction.numpy(), num_classes, WEIGHTS,
+        error_map=error_map, anchor_negatives=weight, reduce_negatives=reduce_negatives,
+    )  # fmt: skip
+    loss = contrast(embeddings, target, prediction)["pixel_anchor"]
+    torch.testing.assert_close(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduce_negatives", ["sum", "mean"])
+class TestAnchorNegatives:
+    def test_no_present_class_is_silent(self, reduce_negatives):
+        """Where nothing is mistaken BANE has no negatives: as published no class is pushed, with the option each is."""
+        embeddings, target, _ = make(3)
+        right = torch.where(target == 255, 0, target)
+        pushed = []
+        for weight in (0.0, 1.0):
+            inputs = [embedding.clone().requires_grad_() for embedding in embeddings]
+            contrast = ContextualContrast(5, WEIGHTS, anchor_negatives=weight, reduce_negatives=reduce_negatives)
+            contrast(inputs, target, right)["pixel_anchor"].backward()
+            classes = torch.nn.functional.interpolate(target[:, None].double(), SIZES[0], mode="nearest-exact")[:, 0]
+            moved = inputs[0].grad.abs().sum(1)
+            pushed.append([bool((moved[classes == n] > 0).all()) for n in range(5)])
+        assert pushed == [[False] * 5, [True] * 5]
+
+    def test_gradient_is_the_finite_difference(self, reduce_negatives):
+        embeddings, target, prediction = make(0, 3, dim=3, sizes=((4, 6), (2, 3)))
+        contrast = ContextualContrast(
+            3, (0.4, 1.0), temperature=0.5, anchor_negatives=0.7, reduce_negatives=reduce_negatives
+        )
+        inputs = tuple(embedding.requires_grad_() for embedding in embeddings)
+        assert torch.autograd.gradcheck(
+            lambda *e: contrast(e, target, prediction)["pixel_anchor"], inputs, rtol=1e-6, atol=1e-9
+        )
+
+    @pytest.mark.parametrize("target", [torch.full((2, 64, 80), 255), torch.zeros(2, 64, 80, dtype=torch.long)])
+    def test_fewer_than_two_classes_give_a_finite_connected_zero(self, reduce_negatives, target):
+        embeddings, _, _ = make(1)
+        inputs = [embedding.requires_grad_() for embedding in embeddings]
+        contrast = ContextualContrast(5, WEIGHTS, anchor_negatives=1.0, reduce_negatives=reduce_negatives)
+        loss = contrast(inputs, target, torch.zeros_like(target))["pixel_anchor"]
+        loss.backward()
+        assert loss == 0
+        assert all(torch.isfinite(e.grad).all() for e in inputs)
+
+    def test_compiled_in_one_graph_it_is_the_same(self, reduce_negatives):
+        embeddings, target, prediction = make(2, sizes=((8, 8), (4, 4)))
+        contrast = ContextualContrast(5, (0.4, 1.0), anchor_negatives=1.0, reduce_negatives=reduce_negatives)
+        compiled = torch.compile(contrast, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(embeddings, target, prediction), contrast(embeddings, target, prediction))
 
 
 @every_sampling
@@ -213,7 +285,7 @@ def test_evaluation_mode_leaves_running_anchors_alone():
 def test_diagnostics_are_counts_and_means():
     embeddings, target, prediction = make(11, num_classes=3)
     contrast = ContextualContrast(3, WEIGHTS, negatives=AllNegatives())
-    _, diagnostics = contrast.forward_with_diagnostics(embeddings, target, prediction)
+    diagnostics = contrast.diagnose(embeddings, target, prediction)
     deepest = torch.nn.functional.interpolate(target[:, None].double(), size=SIZES[-1], mode="nearest-exact")[:, 0]
     predicted = torch.nn.functional.interpolate(prediction[:, None].double(), size=SIZES[-1], mode="nearest-exact")[
         :, 0
@@ -223,12 +295,63 @@ def test_diagnostics_are_counts_and_means():
     anchors = {int(n): torch.nn.functional.normalize(rows[labels == n].mean(0), dim=0) for n in labels.unique()}
     positive = torch.stack([row @ anchors[int(n)] for row, n in zip(rows, labels)])
     negative = torch.stack([row @ a for row, n in zip(rows, labels) for m, a in anchors.items() if m != n])
-    assert diagnostics.error_share[-1] == pytest.approx(float((predicted[valid] != labels).double().mean()))
-    assert diagnostics.classes_present[-1] == len(anchors)
-    assert diagnostics.positive_cosine[-1] == pytest.approx(float(positive.mean()))
+    assert diagnostics["error_share"][-1] == pytest.approx(float((predicted[valid] != labels).double().mean()))
+    assert diagnostics["classes_present"][-1] == len(anchors)
+    assert diagnostics["positive_cosine"][-1] == pytest.approx(float(positive.mean()))
     if len(anchors) == 3:
-        assert diagnostics.negatives[-1] == len(negative)
-        assert diagnostics.negative_cosine[-1] == pytest.approx(float(negative.mean()))
+        assert diagnostics["negatives"][-1].tolist() == [int((labels != n).sum()) for n in range(3)]
+        assert diagnostics["negative_cosine"][-1] == pytest.approx(float(negative.mean()))
+
+
+def test_silent_share_is_that_of_the_present_classes_without_a_negative():
+    embeddings, target, prediction = make(12)
+    prediction[prediction >= 3] = 0  # nothing is mistaken for classes 3 and 4
+    diagnostics = ContextualContrast(5, WEIGHTS).diagnose(embeddings, target, prediction)
+    grids = [on_grid(labels.numpy(), *SIZES[0]) for labels in (target, prediction)]
+    selected = selected_regions(*grids, 5, 50, "predicted")
+    numbers = [int((selected == n).sum()) for n in range(5)]
+    assert diagnostics["negatives"][0].tolist() == numbers
+    assert numbers[3] == numbers[4] == 0
+    present = [n for n in range(5) if (grids[0] == n).any()]
+    assert diagnostics["silent_share"][0] == pytest.approx(sum(numbers[n] == 0 for n in present) / len(present))
+
+
+def test_running_anchors_tell_how_far_classes_are_apart():
+    embeddings, target, prediction = make(13)
+    contrast = ContextualContrast(5, WEIGHTS, running_anchors=RunningAnchors(4, 5, 6).double())
+    assert contrast.diagnose(embeddings, target, prediction)["anchor_cosine"].tolist() == [0.0] * 4
+    contrast(embeddings, target, prediction)
+    contrast.update()
+    means = anchors_of(embeddings[1].numpy(), on_grid(target.numpy(), *SIZES[1]), 5)
+    unit = [mean / np.linalg.norm(mean) for mean in means.values()]
+    expected = np.mean([one @ other for one, other in itertools.permutations(unit, 2)])
+    assert contrast.diagnose(embeddings, target, prediction)["anchor_cosine"][1] == pytest.approx(expected)
+
+
+def test_state_moves_on_wherever_it_is_held():
+    class Counting(Stateful):
+        def __init__(self):
+            super().__init__()
+            self.updates = 0
+
+        def update(self):
+            self.updates += 1
+
+    class Holding(torch.nn.Module):
+        """No state of its own, but a part that has some."""
+
+        def __init__(self):
+            super().__init__()
+            self.part, self.static = Counting(), StaticFusion()
+
+        def forward(self, anchors, counts):
+            return self.static(anchors, counts)
+
+    fusion, negatives = Holding(), RandomNegatives()
+    contrast = ContextualContrast(5, WEIGHTS, fusion=fusion, negatives=negatives)
+    contrast.update()
+    contrast.update()
+    assert fusion.part.updates == negatives.step == 2
 
 
 @pytest.mark.parametrize(
@@ -245,7 +368,10 @@ def test_shapes_that_do_not_fit_are_refused(change, word):
         ContextualContrast(5, WEIGHTS)(*change(*make(0)))
 
 
-@pytest.mark.parametrize("options", [{"stage_weights": ()}, {"temperature": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"stage_weights": ()}, {"temperature": 0.0}, {"anchor_negatives": -1.0}, {"reduce_negatives": "median"}],
+)
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError):
         ContextualContrast(5, **options)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from contextrast.contrast import rows
-from contextrast.contrast.rows import gathered_dots, sums_of_segments, unit_length
+from contextrast.contrast.rows import gathered_dots, unit_length
 
 
 @pytest.fixture(params=[7, 1 << 12], autouse=True)
@@ -77,10 +77,3 @@ def test_gathered_dots_of_no_rows():
     assert dots.shape == (0, 2)
     dots.sum().backward()
     assert anchors.grad.count_nonzero() == 0
-
-
-def test_sums_of_segments_and_their_gradient():
-    pixels, segments = normal(9, 4).requires_grad_(), torch.tensor([0, 2, 2, 0, 3, 2, 0, 0, 3])
-    sums = sums_of_segments(pixels, segments, 5)
-    torch.testing.assert_close(sums, torch.stack([pixels[segments == segment].sum(0) for segment in range(5)]))
-    assert torch.autograd.gradcheck(lambda p: sums_of_segments(p, segments, 5), pixels)

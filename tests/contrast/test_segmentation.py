@@ -69,7 +69,9 @@ def test_total_is_cross_entropy_plus_alpha_times_the_contrast():
     torch.testing.assert_close(terms.total, terms["cross_entropy"] + 0.3 * contrast)
     assert set(terms) == {"total", "cross_entropy", "pixel_anchor"}
     assert terms["total"] is terms.total
-    assert terms.diagnostics["error_share"].shape == (2,)
+    assert terms.diagnose()["error_share"].shape == (2,)
+    torch.testing.assert_close(terms.weighted["base"], terms["cross_entropy"])
+    torch.testing.assert_close(terms.weighted["contrast"], 0.3 * contrast)
 
 
 @pytest.mark.parametrize("memory", [False, True])
@@ -79,10 +81,11 @@ def test_terms_and_gradients_are_the_same_without_diagnostics(memory):
         logits, target, features = batch()
         loss = make(memory=partial(AnchorMemory, size=3) if memory else None)
         for _ in range(2):  # the second step has a filled memory
-            terms = loss(logits, target, features, diagnose=diagnose)
+            terms = loss(logits, target, features)
+            if diagnose:
+                assert not any(value.requires_grad for value in terms.diagnose().values())
             terms.total.backward()
             loss.update()
-        assert bool(terms.diagnostics) == diagnose
         seen.append([*terms.values(), logits.grad, *(feature.grad for feature in features)])
     for diagnosed, plain in zip(*seen):
         assert torch.equal(diagnosed, plain)
@@ -99,12 +102,12 @@ def test_gradient_reaches_logits_features_and_heads():
 
 
 def test_warm_up_rises_to_alpha_and_stays():
-    loss = make(alpha=0.5, warmup_steps=4)
+    loss = make(alpha=0.5, start_step=2, warmup_steps=4)
     alphas = []
-    for _ in range(6):
+    for _ in range(8):
         alphas.append(float(loss.current_alpha()))
         loss.update()
-    assert alphas == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
+    assert alphas == pytest.approx([0.0, 0.0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     assert float(make(alpha=0.5).current_alpha()) == 0.5
 
 

@@ -117,9 +117,9 @@ def maps_of(method: str, embeddings: list[Tensor]) -> list[Tensor]:
 
 def step(loss: ContrastiveLoss, embeddings: list[Tensor], target: Tensor, prediction: Tensor) -> None:
     """Forward, backward and update of the contrastive terms; gradients are freed."""
-    terms, _ = loss.contrast.forward_with_diagnostics(embeddings, target, prediction)
+    terms = loss.contrast(embeddings, target, prediction)
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    loss.contrast.update()
+    loss.update()
     loss.zero_grad()
     for embedding in embeddings:
         embedding.grad = None

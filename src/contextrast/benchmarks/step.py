@@ -20,6 +20,7 @@ from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.config import config_directory
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
+from contextrast.gradients import compare_gradients
 from contextrast.host_memory import keep_freed_memory
 
 _BASELINE = "ce"
@@ -84,9 +85,14 @@ class TrainingStep:
         self._log_every = config.trainer.log_every_n_steps
 
     def __call__(self) -> None:
-        """Forward, loss, backward, optimiser and update, in Lightning's order; diagnosed as often as it is logged."""
+        """Forward, loss, backward, optimiser and update, in Lightning's order; with what is logged every so often."""
+        number = next(self._numbers)
         with self._fabric.autocast():
-            terms = self.module.loss_terms(next(self._batches), next(self._numbers) % self._log_every == 0)
+            terms, features = self.module.training_pass(next(self._batches))
+            if number % self._log_every == 0:
+                terms.diagnose()
+            if self.module.gradient_interval and number % self.module.gradient_interval == 0:
+                compare_gradients(terms.weighted, features)
         self._optimizer.zero_grad()
         self._fabric.backward(terms.total)
         self._optimizer.step()

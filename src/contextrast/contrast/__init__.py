@@ -2,7 +2,7 @@
 
 from contextrast.contrast.anchors import RunningAnchors
 from contextrast.contrast.contextrast_loss import ContextrastLoss
-from contextrast.contrast.contextual import ContextualContrast, StageDiagnostics
+from contextrast.contrast.contextual import ContextualContrast
 from contextrast.contrast.cross_entropy import CrossEntropy
 from contextrast.contrast.fusion import (
     AdaptiveFusion,
@@ -17,10 +17,11 @@ from contextrast.contrast.fusion import (
 )
 from contextrast.contrast.heads import EmbeddingHead, EmbeddingHeads
 from contextrast.contrast.losses import anchor_anchor_loss, pixel_anchor_loss
-from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
+from contextrast.contrast.memory import AnchorMemory, BatchAnchors
 from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.sampling import AllNegatives, RandomNegatives, SemiHardNegatives
 from contextrast.contrast.segmentation import ContrastiveLoss, CrossEntropyLoss, LossTerms
+from contextrast.contrast.state import Stateful, update_state
 
 __all__ = [
     "AdaptiveFusion",
@@ -40,15 +41,15 @@ __all__ = [
     "GatedChannelFusion",
     "GatedScalarFusion",
     "LossTerms",
-    "MemoryDiagnostics",
     "MultiHeadFusion",
     "RandomNegatives",
     "RunningAnchors",
     "SemiHardNegatives",
-    "StageDiagnostics",
+    "Stateful",
     "StaticFusion",
     "SumMlpFusion",
     "WeightedSumFusion",
     "anchor_anchor_loss",
     "pixel_anchor_loss",
+    "update_state",
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from contextrast.contrast.collective import sum_over_ranks
-from contextrast.contrast.rows import sums_of_segments
+from contextrast.contrast.segments import counts_of_segments, sums_of_segments
 from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 
 
 def class_anchors(stages: Sequence[StagePixels]) -> tuple[Tensor, Tensor]:
@@ -29,14 +31,13 @@ def class_anchors(stages: Sequence[StagePixels]) -> tuple[Tensor, Tensor]:
 def _class_sums(pixels: StagePixels) -> Tensor:
     """Sums of the embeddings of every class and, in the last column, their numbers, ``[N, D + 1]``."""
     classes, size = pixels.classes.flatten(), pixels.num_classes + 1  # the last bin collects ignored pixels
-    rows = pixels.embeddings
-    sums = sums_of_segments(rows, classes, size)[:-1]
-    counts = rows.new_zeros(size).index_add(0, classes, rows.new_ones(1).expand(classes.shape[0]))[:-1]
-    return torch.cat([sums, counts.unsqueeze(1)], 1)
+    sums = sums_of_segments(pixels.embeddings, classes, size)
+    counts = counts_of_segments(classes, size).to(sums.dtype)
+    return torch.cat([sums, counts.unsqueeze(1)], 1)[:-1]
 
 
-class RunningAnchors(nn.Module):
-    """Anchors of every stage averaged over steps, for analysis and, as an option, for fusion.
+class RunningAnchors(Stateful):
+    """Anchors of every stage averaged over steps: curves show how far apart they are, and fusion may use them.
 
     A forward pass deposits the batch's anchors; :meth:`update`, called once after the optimiser step, folds them in.
     The first anchor of a class is taken as it is.
@@ -92,3 +93,16 @@ class RunningAnchors(nn.Module):
             return deepest, counts
         use = (counts == 0) & self.seen[-1]
         return torch.where(use.unsqueeze(1), self.anchors[-1].to(deepest.dtype), deepest), counts + use.to(counts.dtype)
+
+    @torch.no_grad()
+    def diagnose(self) -> dict[str, Tensor]:
+        """How far classes have come apart.
+
+        Returns:
+            ``anchor_cosine``: mean cosine between the anchors of two different classes seen so far, ``[I]``; 0 where
+            there are fewer than two.
+        """
+        unit = F.normalize(self.anchors, dim=2) * self.seen.unsqueeze(2)
+        number = self.seen.sum(1)
+        pairs = number * (number - 1)
+        return {"anchor_cosine": (unit.sum(1).square().sum(1) - number) / pairs.clamp_min(1) * (pairs > 0)}

@@ -22,7 +22,8 @@ class ContextrastLoss(ContrastiveLoss):
         in_channels: Channels C_i of the encoder stages, shallowest first.
         stage_weights: λ_i.
         alpha: α, the weight of the contrastive terms.
-        warmup_steps: Steps over which α rises linearly from 0; 0 is none.
+        start_step: Optimiser steps before which α is 0.
+        warmup_steps: Steps over which α rises linearly from there; 0 is none.
         temperature: τ.
         embedding_dim: D.
         fusion: Fusion of anchors, or what makes one of ``num_stages`` and ``embedding_dim``; static if not given.
@@ -32,6 +33,8 @@ class ContextrastLoss(ContrastiveLoss):
         fill_deepest: Let running anchors stand in for classes missing from the deepest stage of a batch.
         normalize_anchors: Bring fused anchors to unit length.
         detach_anchors: Stop gradients through the anchors.
+        anchor_negatives: Weight of the other present classes' fused anchors in Z; 0 as published.
+        reduce_negatives: Whether Z is the ``sum`` over negatives, as published, or their ``mean``.
         cross_entropy: The cross-entropy; plain if not given.
         ignore_index: Label of pixels that take part in nothing.
 
@@ -45,6 +48,7 @@ class ContextrastLoss(ContrastiveLoss):
         in_channels: Sequence[int],
         stage_weights: Sequence[float] = (0.1, 0.4, 0.7, 1.0),
         alpha: float = 0.1,
+        start_step: int = 0,
         warmup_steps: int = 0,
         temperature: float = 0.1,
         embedding_dim: int = 256,
@@ -55,6 +59,8 @@ class ContextrastLoss(ContrastiveLoss):
         fill_deepest: bool = False,
         normalize_anchors: bool = True,
         detach_anchors: bool = False,
+        anchor_negatives: float = 0.0,
+        reduce_negatives: str = "sum",
         cross_entropy: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
@@ -84,13 +90,16 @@ class ContextrastLoss(ContrastiveLoss):
             normalize_anchors,
             detach_anchors,
             ignore_index,
+            anchor_negatives,
+            reduce_negatives,
         )
         super().__init__(
             num_classes,
             heads,
             contrast,
             alpha,
-            warmup_steps=warmup_steps,
+            start_step,
+            warmup_steps,
             cross_entropy=cross_entropy,
             ignore_index=ignore_index,
         )

@@ -7,55 +7,41 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.anchors import RunningAnchors, class_anchors
-from contextrast.contrast.collective import logsumexp_over_ranks, world_size
+from contextrast.contrast.collective import logsumexp_over_ranks, sum_over_ranks, world_size
+from contextrast.contrast.diagnostics import diagnose_stages
 from contextrast.contrast.fusion import StaticFusion
-from contextrast.contrast.losses import pixel_anchor_loss
-from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
+from contextrast.contrast.losses import log_partition_over_negatives, pixel_anchor_loss
+from contextrast.contrast.memory import AnchorMemory, BatchAnchors
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
 from contextrast.contrast.rows import at_least_float32, unit_length
-from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, as_rows, misclassified, to_grid
+from contextrast.contrast.stages import StagePixels, as_rows, to_grid
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
+REDUCTIONS = ("sum", "mean")
+"""Over the negatives of an anchor."""
 
-class StageDiagnostics(NamedTuple):
-    """What tells a user that the term works, one value a stage (``[I]``, detached), of this process's images.
+
+class StageComparison(NamedTuple):
+    """The anchors of a batch and what its pixels are to them.
 
     Attributes:
-        error_share: Share of the valid pixels that are misclassified.
-        negatives: Number of (anchor, negative) pairs.
-        positive_cosine: Mean cosine between pixels and their own class's anchor.
-        negative_cosine: Mean cosine over the negative pairs.
-        classes_present: Number of classes in the batch.
-        memory: What the memory says of itself, None without one.
+        stages: Pixels of every stage, shallowest first.
+        own: Anchors before fusion, ``[I, N, D]``.
+        pixels: Pixels of every class of the global batch, ``[I, N]`` in the embeddings' dtype.
+        anchors: Fused anchors of every stage, ``[N, D]``.
+        similarities: Similarities of every stage's pixels to them.
     """
 
-    error_share: Tensor
-    negatives: Tensor
-    positive_cosine: Tensor
-    negative_cosine: Tensor
-    classes_present: Tensor
-    memory: MemoryDiagnostics | None = None
-
-    def by_name(self) -> dict[str, Tensor]:
-        """The values under their names, those of the memory among them."""
-        named = self._asdict()
-        memory = named.pop("memory")
-        return named | ({} if memory is None else memory._asdict())
-
-
-class _Contrasted(NamedTuple):
-    """The terms of a batch, and what diagnostics are made of."""
-
-    terms: dict[str, Tensor]
     stages: list[StagePixels]
+    own: Tensor
+    pixels: Tensor
+    anchors: list[Tensor]
     similarities: list[Similarities]
-    counts: Tensor
-    memory: MemoryDiagnostics | None
 
 
-class ContextualContrast(nn.Module):
+class ContextualContrast(Stateful):
     """Pixel-anchor contrast over encoder stages with anchors fused with the deepest stage's (Contextrast, Eqs. 1-4).
 
     Embeddings come in unit length. Everything inside is computed in at least float32, under autocast too, and without
@@ -72,9 +58,13 @@ class ContextualContrast(nn.Module):
         normalize_anchors: Bring fused anchors to unit length, so that logits are cosines over τ.
         detach_anchors: Stop gradients through the anchors.
         ignore_index: Label of pixels that take part in nothing; None if there is no such label.
+        anchor_negatives: w, the weight of the other present classes' fused anchors in Z, see
+            :func:`log_partition_over_negatives`; 0 as published.
+        reduce_negatives: Whether Z is the ``sum`` over negatives, as published, or their ``mean``, whose size does not
+            depend on their number.
 
     Raises:
-        ConfigError: If there is no stage, or the temperature is not positive.
+        ConfigError: If there is no stage, or a value is out of range.
     """
 
     def __init__(
@@ -89,6 +79,8 @@ class ContextualContrast(nn.Module):
         normalize_anchors: bool = True,
         detach_anchors: bool = False,
         ignore_index: int | None = 255,
+        anchor_negatives: float = 0.0,
+        reduce_negatives: str = "sum",
     ) -> None:
         super().__init__()
         if not stage_weights:
@@ -97,6 +89,10 @@ class ContextualContrast(nn.Module):
             )
         if temperature <= 0:
             raise ConfigError(f"loss.temperature must be positive, got {temperature}")
+        if anchor_negatives < 0:
+            raise ConfigError(f"loss.anchor_negatives is a weight, 0 or more, got {anchor_negatives}")
+        if reduce_negatives not in REDUCTIONS:
+            raise ConfigError(f"loss.reduce_negatives must be one of {', '.join(REDUCTIONS)}, got {reduce_negatives!r}")
         self.num_classes = num_classes
         self.stage_weights = tuple(float(weight) for weight in stage_weights)
         self.temperature = temperature
@@ -107,6 +103,8 @@ class ContextualContrast(nn.Module):
         self.normalize_anchors = normalize_anchors
         self.detach_anchors = detach_anchors
         self.ignore_index = ignore_index
+        self.anchor_negatives = float(anchor_negatives)
+        self.reduce_negatives = reduce_negatives
 
     def forward(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
         """The term's parts, unweighted by α.
@@ -122,43 +120,67 @@ class ContextualContrast(nn.Module):
         Raises:
             ConfigError: If the number of embeddings is not that of the stage weights, or shapes do not fit.
         """
-        return self._contrast(embeddings, target, prediction).terms
-
-    def forward_with_diagnostics(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], StageDiagnostics]:
-        """As :meth:`forward`, with what tells a user that the term works."""
-        seen = self._contrast(embeddings, target, prediction)
-        return seen.terms, self._diagnose(seen)
-
-    def _contrast(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> _Contrasted:
-        self._check(embeddings, target, prediction)
         with torch.autocast(target.device.type, enabled=False):
-            stages = self._stages(embeddings, target, prediction)
-            own, counts = class_anchors(stages)
-            anchors = self._fused_anchors(own, counts)
-            similarities = [
-                self.negatives(pixels, anchor, self.temperature) for pixels, anchor in zip(stages, anchors, strict=True)
-            ]
-            partitions = logsumexp_over_ranks(torch.stack([part.log_partition for part in similarities]))
+            seen = self._compare(embeddings, target, prediction)
+            if self.running_anchors is not None and self.training:
+                self.running_anchors.observe(seen.own, seen.pixels)
             losses = [
                 weight * pixel_anchor_loss(similarity.positive, partition, pixels.classes, count)
                 for weight, similarity, partition, pixels, count in zip(
-                    self.stage_weights, similarities, partitions, stages, counts, strict=True
+                    self.stage_weights, seen.similarities, self._partitions(seen), seen.stages, seen.pixels, strict=True
                 )
             ]
             terms = {"pixel_anchor": torch.stack(losses).sum() * world_size()}
-            memory = None
             if self.memory is not None:
-                batch = BatchAnchors(stages, own, counts > 0)
-                terms["anchor_anchor"], memory = self.memory(batch, self.temperature)
-            return _Contrasted(terms, stages, similarities, counts, memory)
+                terms["anchor_anchor"] = self.memory(_batch_anchors(seen), self.temperature)
+            return terms
 
-    def update(self) -> None:
-        """Bring what outlives a step up to date; called once after every optimiser step."""
-        for part in (self.running_anchors, self.negatives, self.memory):
-            if isinstance(part, RunningAnchors | RandomNegatives | AnchorMemory):
-                part.update()
+    @torch.no_grad()
+    def diagnose(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """What tells a user whether the term works, of the arguments of :meth:`forward`; computed anew, without state.
+
+        Returns:
+            Detached values by name, see :func:`diagnose_stages`, and those of running anchors and memory.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            seen = self._compare(embeddings, target, prediction)
+            values = diagnose_stages(
+                seen.stages, seen.similarities, self._counts(seen), seen.pixels > 0, self.temperature
+            )
+        if self.running_anchors is not None:
+            values |= self.running_anchors.diagnose()
+        if self.memory is not None:
+            values |= self.memory.diagnose(_batch_anchors(seen))
+        return values
+
+    def _compare(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StageComparison:
+        self._check(embeddings, target, prediction)
+        stages = self._stages(embeddings, target, prediction)
+        own, pixels = class_anchors(stages)
+        if self.detach_anchors:
+            own = own.detach()
+        anchors = self._fused(own, pixels)
+        similarities = [
+            self.negatives(stage, anchor, self.temperature) for stage, anchor in zip(stages, anchors, strict=True)
+        ]
+        return StageComparison(stages, own, pixels, anchors, similarities)
+
+    def _partitions(self, seen: StageComparison) -> list[Tensor]:
+        """Log Z of every stage's anchors, over the global batch."""
+        sums = logsumexp_over_ranks(torch.stack([similarity.log_partition for similarity in seen.similarities]))
+        mean = self.reduce_negatives == "mean"
+        counts = self._counts(seen) if mean else seen.pixels  # not read for sums, so that processes need not talk
+        return [
+            log_partition_over_negatives(
+                log_sum, count, anchors, pixels > 0, self.temperature, self.anchor_negatives, mean
+            )
+            for log_sum, count, anchors, pixels in zip(sums, counts, seen.anchors, seen.pixels, strict=True)
+        ]
+
+    @staticmethod
+    def _counts(seen: StageComparison) -> Tensor:
+        """Negatives of every anchor of the global batch, ``[I, N]``."""
+        return sum_over_ranks(torch.stack([similarity.counts for similarity in seen.similarities]))
 
     def _stages(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[StagePixels]:
         classes = mark_ignored(target, self.num_classes, self.ignore_index)
@@ -173,35 +195,13 @@ class ContextualContrast(nn.Module):
             for index, embedding in enumerate(embeddings)
         ]
 
-    def _fused_anchors(self, anchors: Tensor, counts: Tensor) -> list[Tensor]:
-        if self.detach_anchors:
-            anchors = anchors.detach()
-        sources, present = list(anchors), list(counts)
+    def _fused(self, own: Tensor, pixels: Tensor) -> list[Tensor]:
+        sources, present = list(own), list(pixels)
         if self.running_anchors is not None:
-            if self.training:
-                self.running_anchors.observe(anchors, counts)
-            sources[-1], present[-1] = self.running_anchors.filled(anchors[-1], counts[-1])
+            sources[-1], present[-1] = self.running_anchors.filled(own[-1], pixels[-1])
         fused: list[Tensor] = self.fusion(sources, present)
-        fused[-1] = anchors[-1]
+        fused[-1] = own[-1]
         return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused
-
-    @torch.no_grad()
-    def _diagnose(self, seen: _Contrasted) -> StageDiagnostics:
-        values = []
-        for pixels, similarity, count in zip(seen.stages, seen.similarities, seen.counts, strict=True):
-            valid = (pixels.classes < self.num_classes).sum().clamp_min(1)
-            wrong = misclassified(pixels.classes, pixels.predictions, self.num_classes)
-            values.append(
-                (
-                    (wrong.sum() / valid).to(count.dtype),
-                    similarity.negatives.to(count.dtype),
-                    similarity.positive.sum() * self.temperature / valid,
-                    similarity.negative_mean * self.temperature,
-                    (count > 0).sum().to(count.dtype),
-                )
-            )
-        shares, numbers, positives, negatives, present = (torch.stack(value) for value in zip(*values, strict=True))
-        return StageDiagnostics(shares, numbers, positives, negatives, present, seen.memory)
 
     def _check(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> None:
         if len(embeddings) != len(self.stage_weights):
@@ -214,3 +214,7 @@ class ContextualContrast(nn.Module):
                 f"target and prediction must both be [B, H, W] with the embeddings' batch of {embeddings[0].shape[0]}, "
                 f"got {tuple(target.shape)} and {tuple(prediction.shape)}"
             )
+
+
+def _batch_anchors(seen: StageComparison) -> BatchAnchors:
+    return BatchAnchors(seen.stages, seen.own, seen.pixels > 0)

@@ -5,31 +5,18 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from contextrast.contrast.losses import anchor_anchor_loss
+from contextrast.contrast.losses import anchor_anchor_loss, compare_with_queues, mean_where
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
 PIXELS_A_STEP = 10
 """Pixels of a class that the ``pixel`` design stores at a step, as the pixel memory of Wang et al. does."""
-
-
-class MemoryDiagnostics(NamedTuple):
-    """What tells a user that the memory works, scalars, detached.
-
-    Attributes:
-        memory_filled: Share of the slots that hold an entry.
-        memory_positive_cosine: Mean cosine between the queries and their own class's entries.
-        memory_negative_cosine: Mean cosine between the queries and other classes' entries.
-    """
-
-    memory_filled: Tensor
-    memory_positive_cosine: Tensor
-    memory_negative_cosine: Tensor
 
 
 class BatchAnchors(NamedTuple):
@@ -46,7 +33,7 @@ class BatchAnchors(NamedTuple):
     present: Tensor
 
 
-class AnchorMemory(nn.Module):
+class AnchorMemory(Stateful):
     """First-in-first-out queues of past anchors, one a class, and the loss of the current ones against them.
 
     The query S(c) is the class's anchor at the deepest stage in which it occurs, at unit length, with gradient. After
@@ -110,7 +97,7 @@ class AnchorMemory(nn.Module):
         self.register_buffer("entries", None, persistent=False)  # of this batch, until the optimiser has stepped
         self.register_buffer("valid", None, persistent=False)
 
-    def forward(self, batch: BatchAnchors, temperature: float) -> tuple[Tensor, MemoryDiagnostics]:
+    def forward(self, batch: BatchAnchors, temperature: float) -> Tensor:
         """Anchor-anchor loss of a batch, whose entries wait for :meth:`update` where the module is in training.
 
         Args:
@@ -118,25 +105,46 @@ class AnchorMemory(nn.Module):
             temperature: τ.
 
         Returns:
-            Scalar loss and diagnostics.
+            Scalar.
 
         Raises:
             ConfigError: If the embeddings have another D than the memory.
         """
+        queries, present = self._queries(batch)
+        loss = anchor_anchor_loss(queries, present, self.queues, self.filled(), temperature)
+        if self.training:
+            with torch.no_grad():
+                entries, self.valid = self.design(batch, queries, present, self._keys)
+                self.entries = unit_length(entries, 2).to(self.queues.dtype)
+        return loss
+
+    @torch.no_grad()
+    def diagnose(self, batch: BatchAnchors) -> dict[str, Tensor]:
+        """What tells a user that the memory works, scalars.
+
+        Returns:
+            ``memory_filled``, the share of the slots that hold an entry; ``memory_positive_cosine`` and
+            ``memory_negative_cosine``, the mean cosine between the queries and the entries of their own class and of
+            other classes, 0 where there are none.
+        """
+        queries, present = self._queries(batch)
+        held = self.filled()
+        cosines, positive, negative = compare_with_queues(queries, present, self.queues, held)
+        return {
+            "memory_filled": held.to(queries.dtype).mean(),
+            "memory_positive_cosine": mean_where(cosines, positive),
+            "memory_negative_cosine": mean_where(cosines, negative),
+        }
+
+    def _queries(self, batch: BatchAnchors) -> tuple[Tensor, Tensor]:
+        """S(c) in unit length, ``[N, D]``, and which classes the batch has, ``[N]``."""
         if batch.anchors.shape[-1] != self.embedding_dim:
             raise ConfigError(
                 f"the memory holds anchors of D = {self.embedding_dim}, the embeddings have D = "
                 f"{batch.anchors.shape[-1]}: give both the same embedding_dim"
             )
         queries, present = self.select(batch.anchors, batch.present)
-        queries = unit_length(queries, 1)
-        held = self.filled()
-        loss, positive, negative = anchor_anchor_loss(queries, present, self.queues, held, temperature)
-        if self.training:
-            with torch.no_grad():
-                entries, self.valid = self.design(batch, queries, present, self._keys)
-                self.entries = unit_length(entries, 2).to(self.queues.dtype)
-        return loss, MemoryDiagnostics(held.to(loss.dtype).mean(), positive, negative)
+        return unit_length(queries, 1), present
 
     def filled(self) -> Tensor:
         """Which slots hold an entry, boolean ``[N, K_M]``."""

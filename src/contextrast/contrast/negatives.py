@@ -5,6 +5,7 @@ from torch import Tensor
 
 from contextrast.contrast.collective import any_over_ranks
 from contextrast.contrast.distance import TRANSFORMS, region_edges
+from contextrast.contrast.segments import order_by_segment
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels, misclassified
 from contextrast.errors import ConfigError
@@ -114,10 +115,7 @@ def within_percentage(regions: Tensor, distances: Tensor, num_classes: int, perc
     segment = torch.where(regions >= 0, image * num_classes + regions, bins).flatten()
     # Non-negative floats sort as the integers their bits spell, so one integer key orders by region, then distance.
     rank = distances.view(torch.int32).long().flatten()
-    ordered = torch.sort((segment << 32) | rank).values
-    counts = torch.zeros(bins + 1, dtype=torch.long, device=regions.device)
-    counts = counts.scatter_add(0, segment, torch.ones_like(segment))
-    first = counts.cumsum(0) - counts
-    position = first + (counts - 1).clamp_min(0) * percentage // 100
-    threshold = ordered[position.clamp_max(ordered.shape[0] - 1)] & 0xFFFFFFFF
+    order = order_by_segment(segment, rank, bins + 1)
+    place = order.first + (order.counts - 1).clamp_min(0) * percentage // 100
+    threshold = order.keys_at(place.clamp_max(rank.shape[0] - 1))
     return ((rank <= threshold[segment]) & (segment < bins)).view_as(regions)

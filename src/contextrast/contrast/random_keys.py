@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from contextrast.contrast.collective import gather_ranks, global_images, rank, sum_over_ranks, world_size
+from contextrast.contrast.segments import order_by_segment
 
 
 def pixel_keys(seed: int, step: Tensor, stage: int, shape: tuple[int, int, int]) -> Tensor:
@@ -48,13 +49,10 @@ def smallest_of_segments(keys: Tensor, segments: Tensor, num_segments: int, numb
     Returns:
         ``[S, number]`` int64 positions in 0 .. P - 1, and boolean ``[S, number]``: whether the segment has that many.
     """
-    order = torch.sort((segments << 32) | keys).indices
-    counts = torch.zeros(num_segments + 1, dtype=torch.long, device=keys.device)
-    counts = counts.scatter_add(0, segments, torch.ones_like(segments))
-    first = (counts.cumsum(0) - counts)[:-1, None]
+    order = order_by_segment(segments, keys, num_segments + 1)
     place = torch.arange(number, device=keys.device)
-    positions = (first + place).clamp_max(max(0, keys.shape[0] - 1))
-    return order[positions], place < counts[:-1, None]
+    positions = order.first[:-1, None] + place
+    return order.elements[positions.clamp_max(max(0, keys.shape[0] - 1))], place < order.counts[:-1, None]
 
 
 @torch.no_grad()

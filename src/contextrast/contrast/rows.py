@@ -49,21 +49,6 @@ def gathered_dots(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
     return dots
 
 
-def sums_of_segments(rows: Tensor, segments: Tensor, num_segments: int) -> Tensor:
-    """Sums of the rows of each segment.
-
-    Args:
-        rows: ``[P, D]``.
-        segments: ``[P]`` int64 in 0 .. S - 1.
-        num_segments: S.
-
-    Returns:
-        ``[S, D]``; 0 for an empty segment.
-    """
-    sums: Tensor = _SegmentSums.apply(rows, segments, num_segments)
-    return sums
-
-
 def _chunks(rows: Tensor) -> list[slice]:
     if torch.compiler.is_compiling():
         return [slice(0, rows.shape[0])]  # the compiler fuses by itself
@@ -136,20 +121,3 @@ class _GatheredDots(torch.autograd.Function):
             for which, weight in zip(index[part].unbind(1), grad[part].unsqueeze(2).unbind(1), strict=True):
                 grad_anchors.index_add_(0, which, rows[part] * weight)
         return grad_rows, grad_anchors, None
-
-
-class _SegmentSums(torch.autograd.Function):
-    """The gradient of ``index_add`` by another kernel, which takes two thirds of the time on a CPU."""
-
-    @staticmethod
-    def forward(rows: Tensor, segments: Tensor, num_segments: int) -> Tensor:
-        return rows.new_zeros(num_segments, rows.shape[1]).index_add(0, segments, rows)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (segments,) = ctx.saved_tensors
-        return F.embedding(segments, grad), None, None

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.random_keys import pixel_keys
+from contextrast.contrast.segments import counts_of_segments
 from contextrast.contrast.similarity import Similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 
 _SEMI_HARD_PERCENTAGE = 10  # of an image's other-class pixels, the most similar ones
 
@@ -23,7 +25,7 @@ class AllNegatives(nn.Module):
         return shared_similarities(pixels, anchors, temperature, other_class(pixels.classes, pixels.num_classes))
 
 
-class RandomNegatives(nn.Module):
+class RandomNegatives(Stateful):
     """For each anchor and image as many pixels of other classes as BANE takes, uniformly, without replacement.
 
     Args:
@@ -45,6 +47,7 @@ class RandomNegatives(nn.Module):
 
     def update(self) -> None:
         """Move on to the next step's draws; called once after the optimiser step."""
+        super().update()
         self.step += 1
 
     def forward(self, pixels: StagePixels, anchors: Tensor, temperature: float) -> Similarities:
@@ -62,9 +65,10 @@ class RandomNegatives(nn.Module):
         """Number of negatives BANE takes for each image and anchor, ``[B, N]`` int64."""
         size, bane = pixels.num_classes, self.boundary_aware
         selected = bane.select_regions(pixels.classes, pixels.predictions, size).flatten(1)
-        bins = torch.where(selected >= 0, selected, size)
-        counts = torch.zeros(bins.shape[0], size + 1, dtype=torch.long, device=bins.device)
-        counts = counts.scatter_add(1, bins, torch.ones_like(bins))[:, :-1]
+        batch = selected.shape[0]
+        image = torch.arange(batch, device=selected.device).unsqueeze(1)
+        bins = torch.where(selected >= 0, image * size + selected, batch * size)
+        counts = counts_of_segments(bins, batch * size + 1)[:-1].view(batch, size)
         return counts.sum(1, keepdim=True) - counts if bane.error_map == "others" else counts
 
     @torch.no_grad()

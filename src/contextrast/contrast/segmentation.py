@@ -1,13 +1,20 @@
 """What every training loss has in common: cross-entropy, alone or with a contrastive term, behind one interface."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.cross_entropy import CrossEntropy
+from contextrast.contrast.state import Stateful
+
+
+def nothing_to_diagnose() -> dict[str, Tensor]:
+    """The diagnostics of a loss without a contrast."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -17,13 +24,16 @@ class LossTerms(Mapping[str, Tensor]):
     Attributes:
         total: What to call ``backward`` on, scalar.
         terms: The unweighted scalar terms that make it up, by name.
-        diagnostics: Detached values by name, ``[I]`` with one a stage or scalar; empty without a contrastive term, and
-            where the loss was not asked for them.
+        weighted: The scalars whose sum it is, by where they come from: ``base`` and ``contrast``. What does not say so
+            leaves it empty; no ratio of gradients is then to be had.
+        diagnose: Computes detached values by name: scalars, ``[I]`` with one per stage, ``[I, N]`` with one per stage
+            and class. It costs about a forward pass of the contrast, and has to be called before the optimiser's step.
     """
 
     total: Tensor
     terms: dict[str, Tensor]
-    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    weighted: dict[str, Tensor] = field(default_factory=dict)
+    diagnose: Callable[[], dict[str, Tensor]] = nothing_to_diagnose
 
     def __getitem__(self, name: str) -> Tensor:
         return self.total if name == "total" else self.terms[name]
@@ -35,7 +45,7 @@ class LossTerms(Mapping[str, Tensor]):
         return 1 + len(self.terms)
 
 
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(Stateful):
     """Cross-entropy behind the interface of :class:`ContextrastLoss`: the baseline of every comparison.
 
     Args:
@@ -61,43 +71,25 @@ class CrossEntropyLoss(nn.Module):
         logits: Tensor,
         target: Tensor,
         features: Sequence[Tensor] = (),  # noqa: ARG002  (what a contrastive loss is called with)
-        diagnose: bool = True,  # noqa: ARG002  (likewise)
     ) -> LossTerms:
-        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used, and nothing is diagnosed."""
+        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used."""
         cross_entropy = self.cross_entropy(logits, target)
-        return LossTerms(cross_entropy, {"cross_entropy": cross_entropy})
-
-    def update(self) -> None:
-        """Nothing outlives a step."""
-
-
-class Diagnostics(Protocol):
-    """What tells a user that a contrast works."""
-
-    def by_name(self) -> dict[str, Tensor]:
-        """Detached values, ``[I]`` with one a stage or scalar."""
-        ...
+        return LossTerms(cross_entropy, {"cross_entropy": cross_entropy}, {"base": cross_entropy})
 
 
 class Contrast(Protocol):
     """Contrastive terms on embeddings, as :class:`ContrastiveLoss` takes them."""
 
     def __call__(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
-        """The same terms, without the work that only diagnostics need."""
-        ...
-
-    def forward_with_diagnostics(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], Diagnostics]:
         """Unweighted scalar terms by name of embeddings ``[B, D, H_i, W_i]`` and labels ``[B, H, W]``."""
         ...
 
-    def update(self) -> None:
-        """Move on what outlives a step."""
+    def diagnose(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """What tells a user whether the terms work, detached, by name: see :attr:`LossTerms.diagnose`."""
         ...
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(Stateful):
     """L = L_CE + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
 
     Add its parameters to the optimiser, call it on logits, target and encoder features, and :meth:`update` once after
@@ -138,28 +130,29 @@ class ContrastiveLoss(nn.Module):
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor], diagnose: bool = True) -> LossTerms:
+    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor]) -> LossTerms:
         """Loss of one batch.
 
         Args:
             logits: ``[B, N, H, W]``, at the target's resolution.
             target: ``[B, H, W]`` class ids or the ignore index.
-            features: Encoder stages ``[B, C_i, H_i, W_i]``, shallowest first.
-            diagnose: Whether to fill ``diagnostics``, which costs time; the terms are the same either way.
+            features: Feature maps ``[B, C_i, H_i, W_i]``, shallowest first.
 
         Returns:
             ``total``, and the terms ``cross_entropy`` and those of the contrast.
         """
         cross_entropy = self.cross_entropy(logits, target)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
-        named: dict[str, Tensor] = {}
-        if diagnose:
-            terms, diagnostics = self.contrast.forward_with_diagnostics(self.heads(features), target, prediction)
-            named = diagnostics.by_name()
-        else:
-            terms = self.contrast(self.heads(features), target, prediction)
-        total = cross_entropy + self.current_alpha() * torch.stack(list(terms.values())).sum()
-        return LossTerms(total, {"cross_entropy": cross_entropy, **terms}, named)
+        embeddings = self.heads(features)
+        terms = self.contrast(embeddings, target, prediction)
+        contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
+        seen = [embedding.detach() for embedding in embeddings]
+        return LossTerms(
+            cross_entropy + contrast,
+            {"cross_entropy": cross_entropy, **terms},
+            {"base": cross_entropy, "contrast": contrast},
+            partial(self.contrast.diagnose, seen, target, prediction),
+        )
 
     def current_alpha(self) -> Tensor:
         """α of this step, a scalar on the loss's device: the warm-up ends with the full value at its last step."""
@@ -168,5 +161,5 @@ class ContrastiveLoss(nn.Module):
 
     def update(self) -> None:
         """Bring what outlives a step up to date, α's schedule included. Call after every optimiser step."""
-        self.contrast.update()
+        super().update()
         self.step += 1

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from contextrast.contrast.rows import gathered_dots
+from contextrast.contrast.segments import counts_of_segments, logsumexp_of_segments
 from contextrast.contrast.stages import StagePixels
 
 
@@ -15,13 +16,13 @@ class Similarities(NamedTuple):
     Attributes:
         positive: s(v+) of every pixel to the anchor of its own class, ``[P]``; 0 for ignored pixels.
         log_partition: log Z of every anchor, ``[N]``; -inf for an anchor without negatives.
-        negatives: Number of (anchor, negative) pairs, scalar.
-        negative_mean: Mean s(v-) over those pairs, detached scalar; 0 if there are none.
+        counts: Number of negatives of every anchor, ``[N]`` int64.
+        negative_mean: Mean s(v-) over all pairs of anchor and negative, detached scalar; 0 if there are none.
     """
 
     positive: Tensor
     log_partition: Tensor
-    negatives: Tensor
+    counts: Tensor
     negative_mean: Tensor
 
 
@@ -38,10 +39,10 @@ def assigned_similarities(pixels: StagePixels, anchors: Tensor, temperature: flo
     assignment = torch.where(assignment >= 0, assignment, size).flatten()
     index = torch.stack([pixels.classes.flatten(), assignment], 1)
     positive, negative = gathered_dots(pixels.embeddings, anchors / temperature, index).unbind(1)
-    log_partition, counts = segment_logsumexp(negative, assignment, size)
-    total = counts.sum()
-    mean = negative.detach().sum() / total.clamp_min(1)  # pixels of no region have similarity 0
-    return Similarities(positive, log_partition, total, mean)
+    log_partition = logsumexp_of_segments(negative, assignment, size + 1)[:-1]
+    counts = counts_of_segments(assignment, size + 1)[:-1]
+    mean = negative.detach().sum() / counts.sum().clamp_min(1)  # pixels of no region have similarity 0
+    return Similarities(positive, log_partition, counts, mean)
 
 
 def shared_similarities(pixels: StagePixels, anchors: Tensor, temperature: float, is_negative: Tensor) -> Similarities:
@@ -58,29 +59,10 @@ def shared_similarities(pixels: StagePixels, anchors: Tensor, temperature: float
     valid = own < pixels.num_classes
     positive = similarity.gather(1, torch.where(valid, own, 0).unsqueeze(1)).squeeze(1)
     mask = is_negative.permute(0, 2, 3, 1).flatten(0, 2)
-    has_negatives = mask.any(0)
+    counts = mask.sum(0)
+    has_negatives = counts > 0
     # A finite filling keeps the gradient of an anchor without negatives free of NaN.
     masked = similarity.masked_fill(~mask, torch.finfo(similarity.dtype).min)
     log_partition = torch.where(has_negatives, masked.logsumexp(0), -torch.inf)
-    total = mask.sum()
-    mean = similarity.detach().mul(mask).sum() / total.clamp_min(1)
-    return Similarities(torch.where(valid, positive, 0), log_partition, total, mean)
-
-
-def segment_logsumexp(values: Tensor, segments: Tensor, num_segments: int) -> tuple[Tensor, Tensor]:
-    """Log of the sum of exponentials of each segment, shifted by the segment's maximum.
-
-    Args:
-        values: ``[P]``.
-        segments: ``[P]`` int64 in 0 .. ``num_segments``; the last one is left out.
-        num_segments: S.
-
-    Returns:
-        ``[S]`` log-sums, -inf for empty segments, and ``[S]`` counts in the values' dtype.
-    """
-    zeros = values.new_zeros(num_segments + 1)
-    maximum = zeros.scatter_reduce(0, segments, values.detach(), "amax", include_self=False)
-    sums = zeros.index_add(0, segments, (values - maximum[segments]).exp())[:-1]
-    counts = zeros.index_add(0, segments, values.new_ones(1).expand(segments.shape[0]))[:-1]
-    filled = counts > 0
-    return torch.where(filled, torch.where(filled, sums, 1).log() + maximum[:-1], -torch.inf), counts
+    mean = similarity.detach().mul(mask).sum() / counts.sum().clamp_min(1)
+    return Similarities(torch.where(valid, positive, 0), log_partition, counts, mean)

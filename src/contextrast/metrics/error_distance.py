@@ -12,7 +12,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from contextrast.contrast.distance import exact_squared_distance, region_edges
-from contextrast.contrast.rows import sums_of_segments, unit_length
+from contextrast.contrast.rows import unit_length
+from contextrast.contrast.segments import sums_of_segments
 from contextrast.contrast.stages import as_rows, misclassified, to_grid
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.metrics.counts import histogram, is_class

@@ -42,7 +42,7 @@ def test_all_six_terms_are_those_of_loops_over_the_samples(seed, max_samples):
 def test_groups_have_five_pixels_and_give_as_many_as_the_smallest():
     embeddings, target, prediction = inputs()
     contrast = MultiscaleContrast(3)
-    diagnostics = contrast.forward_with_diagnostics(embeddings, target, prediction)[1].by_name()
+    diagnostics = contrast.diagnose(embeddings, target, prediction)
     for i, (sample, size) in enumerate(zip(drawn(contrast, embeddings, target, prediction), SIZES)):
         labels = F.interpolate(target[:, None].double(), size=size, mode="nearest-exact").long()[:, 0]
         expected = groups(labels.numpy(), 3, 5)

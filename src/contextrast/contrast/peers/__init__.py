@@ -1,6 +1,5 @@
 """The losses that Contextrast is compared with, as their papers describe them."""
 
-from contextrast.contrast.peers.diagnostics import SampleDiagnostics
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.multiscale import MultiscaleContrast, MultiscaleHead, MultiscaleHeads, MultiscaleLoss
@@ -17,7 +16,6 @@ __all__ = [
     "PixelContrast",
     "PixelContrastLoss",
     "PixelMemory",
-    "SampleDiagnostics",
     "Samples",
     "pair_contrast",
 ]

@@ -1,49 +1,38 @@
 """What a contrast of samples says of itself (Wang et al., ICCV 2021; Pissas et al., ECCV 2022)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.peers.pairs import class_counts
-from contextrast.contrast.rows import sums_of_segments
-
-
-class SampleDiagnostics(NamedTuple):
-    """What tells a user that a contrast of samples works, ``[I]`` with one a stage or scalars, detached.
-
-    Attributes:
-        samples: Number of sampled pixels.
-        classes_sampled: Number of classes among them.
-        hard_share: Share of them that the network misclassifies.
-        positive_cosine: Mean cosine between a sample and what it is to be like.
-        negative_cosine: Mean cosine between a sample and what it is to be unlike.
-        memory_filled: Share of the memory's slots that hold an entry, None without one.
-    """
-
-    samples: Tensor
-    classes_sampled: Tensor
-    hard_share: Tensor
-    positive_cosine: Tensor
-    negative_cosine: Tensor
-    memory_filled: Tensor | None = None
-
-    def by_name(self) -> dict[str, Tensor]:
-        """The values that there are, under their names."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+from contextrast.contrast.segments import sums_of_segments
 
 
 @torch.no_grad()
-def diagnose(samples: Samples, hard: Tensor, keys: Samples | None) -> SampleDiagnostics:
-    """Scalars of the samples ``[M]``, of which some are ``hard``, that are compared with keys or with each other."""
+def diagnose(samples: Samples, hard: Tensor, keys: Samples | None) -> dict[str, Tensor]:
+    """What tells a user whether a contrast of samples works.
+
+    Args:
+        samples: What was drawn, ``[M]``.
+        hard: Which of them the network misclassifies, boolean ``[M]``.
+        keys: What they are compared with; None compares them with each other.
+
+    Returns:
+        Detached scalars: ``samples``, their number; ``classes_sampled``, the number of classes among them;
+        ``hard_share``, the share that is misclassified; ``positive_cosine`` and ``negative_cosine``, mean cosines
+        between a sample and what it is to be like and unlike.
+    """
     dtype = samples.embeddings.dtype
     number = samples.filled.sum()
     occurs = torch.zeros(samples.num_classes + 1, dtype=dtype, device=hard.device).scatter(0, samples.classes, 1.0)
     positive, negative = mean_cosines(samples, keys)
-    return SampleDiagnostics(
-        number.to(dtype), occurs[:-1].sum(), hard.sum().to(dtype) / number.clamp_min(1), positive, negative
-    )
+    return {
+        "samples": number.to(dtype),
+        "classes_sampled": occurs[:-1].sum(),
+        "hard_share": hard.sum().to(dtype) / number.clamp_min(1),
+        "positive_cosine": positive,
+        "negative_cosine": negative,
+    }
 
 
 @torch.no_grad()

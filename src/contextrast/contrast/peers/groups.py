@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contextrast.contrast.collective import gather_images, rank, sum_for_equal_losses, world_size
 from contextrast.contrast.random_keys import pixel_keys
+from contextrast.contrast.segments import SegmentOrder, order_by_segment
 from contextrast.contrast.stages import StagePixels, misclassified
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
 
@@ -30,7 +32,7 @@ class Samples(NamedTuple):
         return self.classes < self.num_classes
 
 
-class GroupSampler(nn.Module):
+class GroupSampler(Stateful):
     """Draws V pixels of each of T groups, the (image, class) pairs with enough pixels, in one gather.
 
     V = min(⌊max_samples / T⌋, max_views, pixels of the smallest group) depends on the data, so it stays on the device:
@@ -92,17 +94,16 @@ class GroupSampler(nn.Module):
             Positions ``[M]`` in 0 .. P - 1, or -1 for another process's pixel; classes ``[M]``, N for an empty slot.
         """
         batch, size = pixels.grid[0], pixels.num_classes
-        order, own_counts = self._ordered(pixels, batch * size)
-        first = (own_counts.flatten().cumsum(0) - own_counts.flatten()).view_as(own_counts)
-        counts = gather_images(own_counts[:-1].view(batch, size, 2)).flatten(0, 1)
+        order = self._ordered(pixels, batch * size)
+        counts = gather_images(order.counts[:-2].view(batch, size, 2)).flatten(0, 1)
         groups, total = len(counts), counts.sum(1)
         eligible = total >= self.min_pixels
         number = eligible.sum()
         views = torch.where(eligible, total, self.max_views).min().clamp_max(self.max_views)
         views = views.minimum(self.max_samples // number.clamp_min(1)).clamp_min(1)
 
-        slots = min(self.max_samples, order.shape[0] * world_size(), groups * self.max_views)
-        slot = torch.arange(slots, device=order.device)
+        slots = min(self.max_samples, order.elements.shape[0] * world_size(), groups * self.max_views)
+        slot = torch.arange(slots, device=counts.device)
         place, view = slot // views, slot % views
         filled = place < number
         group = torch.sort((~eligible).byte(), stable=True).indices[place.clamp_max(groups - 1)]
@@ -110,24 +111,21 @@ class GroupSampler(nn.Module):
         from_hard = (views // 2).maximum(views - easy).minimum(hard)
         image, classes = group // size, group % size
         elsewhere = filled & (image % world_size() != rank())
-        first_hard, first_easy = first[image // world_size() * size + classes].unbind(1)
+        first_hard, first_easy = order.first.view(-1, 2)[image // world_size() * size + classes].unbind(1)
         position = torch.where(view < from_hard, first_hard + view, first_easy + view - from_hard)
-        drawn = order[torch.where(filled & ~elsewhere, position, 0)]
+        drawn = order.elements[torch.where(filled & ~elsewhere, position, 0)]
         return drawn.masked_fill(elsewhere, -1), torch.where(filled, classes, size)
 
-    def _ordered(self, pixels: StagePixels, groups: int) -> tuple[Tensor, Tensor]:
-        """Positions by group, hard pixels first, then key, ``[P]``; numbers of hard and easy pixels, ``[G + 1, 2]``."""
+    def _ordered(self, pixels: StagePixels, groups: int) -> SegmentOrder:
+        """Pixels by group, hard ones first, then key: two segments for each of G groups and for pixels of no class."""
         image = torch.arange(pixels.grid[0], device=pixels.classes.device)[:, None, None]
         valid = pixels.classes < pixels.num_classes
-        group = torch.where(valid, image * pixels.num_classes + pixels.classes, groups)  # the last one is of no class
+        group = torch.where(valid, image * pixels.num_classes + pixels.classes, groups)
         easy = torch.ones_like(group)
         if self.hard_half:
             easy -= misclassified(pixels.classes, pixels.predictions, pixels.num_classes).long()
-        segment = (2 * group + easy).flatten()
         keys = pixel_keys(self.seed, self.step, pixels.stage, pixels.grid).flatten()
-        counts = torch.zeros(2 * groups + 2, dtype=torch.long, device=keys.device)
-        counts = counts.scatter_add(0, segment, torch.ones_like(segment))
-        return torch.sort((segment << 32) | keys).indices, counts.view(groups + 1, 2)
+        return order_by_segment((2 * group + easy).flatten(), keys, 2 * groups + 2)
 
 
 def _of_all_ranks(rows: Tensor, wrong: Tensor, here: Tensor) -> tuple[Tensor, Tensor]:

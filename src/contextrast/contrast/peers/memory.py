@@ -1,20 +1,22 @@
 """Memory of past pixels and regions (Wang et al., ICCV 2021)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contextrast.contrast.collective import gather_images
 from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
-from contextrast.contrast.rows import sums_of_segments, unit_length
+from contextrast.contrast.rows import unit_length
+from contextrast.contrast.segments import counts_of_segments, sums_of_segments
 from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
 _DRAW = 1  # second draw of the stage, next to the anchors' one
 
 
-class PixelMemory(nn.Module):
+class PixelMemory(Stateful):
     """Two first-in-first-out queues a class: mean embeddings of an image's region, and pixels (Wang et al., ICCV 2021).
 
     A step stores of every class the mean embedding over its pixels in each image it occurs in, at unit length, and
@@ -99,8 +101,7 @@ def image_means(pixels: StagePixels) -> Entries:
     image = torch.arange(batch, device=pixels.classes.device)[:, None, None]
     region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch).flatten()
     sums = sums_of_segments(pixels.embeddings, region, size * batch + 1)[:-1]
-    counts = torch.zeros(size * batch + 1, dtype=torch.long, device=region.device)
-    counts = counts.scatter_add(0, region, torch.ones_like(region))[:-1]
+    counts = counts_of_segments(region, size * batch + 1)[:-1]
     means = unit_length(sums, 1).view(size, batch, -1)  # the sum has the mean's direction
     return Entries(_of_all_images(means), _of_all_images((counts > 0).view(size, batch)))
 

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
+from contextrast.contrast.peers.diagnostics import diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
 
-class MultiscaleContrast(nn.Module):
+class MultiscaleContrast(Stateful):
     """Contrast between sampled pixels within each stage and across stages (Pissas et al., ECCV 2022).
 
     At every stage, groups are the (image, class) pairs with at least ``min_pixels`` pixels. Of each, equally many
@@ -90,29 +91,8 @@ class MultiscaleContrast(nn.Module):
         Raises:
             ConfigError: If the number of embeddings is not that of the stage weights, or shapes do not fit.
         """
-        return self._contrast(embeddings, target, prediction)[0]
-
-    def forward_with_diagnostics(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], SampleDiagnostics]:
-        """As :meth:`forward`, with what tells a user that the terms work, one value a stage."""
-        terms, drawn = self._contrast(embeddings, target, prediction)
-        columns = zip(*(diagnose(samples, wrong, None)[:5] for samples, wrong in drawn), strict=True)
-        return terms, SampleDiagnostics(*(torch.stack(values) for values in columns))
-
-    def _contrast(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], list[tuple[Samples, Tensor]]]:
-        """The terms, and of each stage the samples and which of them are misclassified."""
-        if len(embeddings) != len(self.stage_weights):
-            raise ConfigError(
-                f"{len(embeddings)} stages of embeddings for {len(self.stage_weights)} stage weights "
-                f"{list(self.stage_weights)}: give one weight for each stage"
-            )
         with torch.autocast(target.device.type, enabled=False):
-            stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
-            drawn: list[tuple[Samples, Tensor]] = [self.sampler(pixels) for pixels in stages]
-            samples = [sample for sample, _ in drawn]
+            samples = [sample for sample, _ in self._drawn(embeddings, target, prediction)]
             within = [
                 weight * pair_contrast(sample, None, self.temperature)
                 for weight, sample in zip(self.stage_weights, samples, strict=True)
@@ -124,11 +104,28 @@ class MultiscaleContrast(nn.Module):
             terms = {"within_stages": torch.stack(within).sum()}
             if across:
                 terms["across_stages"] = torch.stack(across).sum()
-            return terms, drawn
+            return terms
 
-    def update(self) -> None:
-        """Move on to the next step's draws; called once after every optimiser step."""
-        self.sampler.update()
+    @torch.no_grad()
+    def diagnose(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """What tells a user whether the terms work, of the arguments of :meth:`forward`; computed anew.
+
+        Returns:
+            Detached ``[I]`` by name, see :func:`contextrast.contrast.peers.diagnostics.diagnose`.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            stages = [diagnose(*drawn, None) for drawn in self._drawn(embeddings, target, prediction)]
+        return {name: torch.stack([values[name] for values in stages]) for name in stages[0]}
+
+    def _drawn(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[tuple[Samples, Tensor]]:
+        """Of each stage the samples and which of them are misclassified."""
+        if len(embeddings) != len(self.stage_weights):
+            raise ConfigError(
+                f"{len(embeddings)} stages of embeddings for {len(self.stage_weights)} stage weights "
+                f"{list(self.stage_weights)}: give one weight for each stage"
+            )
+        stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        return [self.sampler(pixels) for pixels in stages]
 
 
 class MultiscaleHead(nn.Sequential):

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from contextrast.contrast.peers.groups import Samples
+from contextrast.contrast.segments import counts_of_segments
 
 _BLOCK_ROWS = 128  # anchors at a time at least, so that keys are read few times; more of them if there are few keys
 _BLOCK_PAIRS = {"cpu": 1 << 22}  # their similarities are 16 MB
@@ -55,8 +56,7 @@ def pair_contrast(anchors: Samples, keys: Samples | None, temperature: float) ->
 
 def class_counts(samples: Samples) -> Tensor:
     """Number of samples of each class, the last one that of empty slots, ``[N + 1]`` int64."""
-    zeros = torch.zeros(samples.num_classes + 1, dtype=torch.long, device=samples.classes.device)
-    return zeros.scatter_add(0, samples.classes, torch.ones_like(samples.classes))
+    return counts_of_segments(samples.classes, samples.num_classes + 1)
 
 
 class _PairContrast(torch.autograd.Function):

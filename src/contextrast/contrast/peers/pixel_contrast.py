@@ -7,17 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contextrast.contrast.heads import EmbeddingHead
-from contextrast.contrast.peers.diagnostics import SampleDiagnostics, diagnose
+from contextrast.contrast.peers.diagnostics import diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
 
-class PixelContrast(nn.Module):
+class PixelContrast(Stateful):
     """Contrast between sampled pixels of one embedding map (Wang et al., ICCV 2021).
 
     Groups are the (image, class) pairs with more than ``max_views`` pixels. Of each, equally many pixels are drawn,
@@ -80,38 +82,38 @@ class PixelContrast(nn.Module):
         Raises:
             ConfigError: If there is not one map, or shapes do not fit.
         """
-        return self._contrast(embeddings, target, prediction)[0]
-
-    def forward_with_diagnostics(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], SampleDiagnostics]:
-        """As :meth:`forward`, with what tells a user that the term works."""
-        terms, samples, hard, keys = self._contrast(embeddings, target, prediction)
-        diagnostics = diagnose(samples, hard, keys)
-        if self.memory is not None:
-            diagnostics = diagnostics._replace(memory_filled=self.memory.filled().to(samples.embeddings.dtype).mean())
-        return terms, diagnostics
-
-    def _contrast(
-        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor
-    ) -> tuple[dict[str, Tensor], Samples, Tensor, Samples | None]:
-        """The term, the samples, which of them are hard, and what they are compared with."""
-        if len(embeddings) != 1:
-            raise ConfigError(f"pixel contrast takes one map of embeddings, got {len(embeddings)}: concatenate them")
         with torch.autocast(target.device.type, enabled=False):
-            (pixels,) = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
-            samples, hard = self.sampler(pixels)
-            keys = None if self.memory is None else self.memory.keys()
-            loss = pair_contrast(samples, keys, self.temperature) * (self.temperature / self.base_temperature)
+            pixels = self._pixels(embeddings, target, prediction)
+            samples, _ = self.sampler(pixels)
+            loss = pair_contrast(samples, self._keys(), self.temperature) * (self.temperature / self.base_temperature)
             if self.memory is not None and self.training:
                 self.memory.observe(pixels)
-            return {"pixel_contrast": loss}, samples, hard, keys
+            return {"pixel_contrast": loss}
 
-    def update(self) -> None:
-        """Bring what outlives a step up to date; called once after every optimiser step."""
-        self.sampler.update()
+    @torch.no_grad()
+    def diagnose(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        """What tells a user whether the term works, of the arguments of :meth:`forward`; computed anew.
+
+        Returns:
+            Detached scalars by name, see :func:`contextrast.contrast.peers.diagnostics.diagnose`; with a memory also
+            ``memory_filled``, the share of its slots that hold an entry.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            samples, hard = self.sampler(self._pixels(embeddings, target, prediction))
+            values = diagnose(samples, hard, self._keys())
         if self.memory is not None:
-            self.memory.update()
+            values["memory_filled"] = self.memory.filled().to(samples.embeddings.dtype).mean()
+        return values
+
+    def _pixels(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StagePixels:
+        if len(embeddings) != 1:
+            raise ConfigError(f"pixel contrast takes one map of embeddings, got {len(embeddings)}: concatenate them")
+        (pixels,) = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        return pixels
+
+    def _keys(self) -> Samples | None:
+        """What samples are compared with; None is each other."""
+        return None if self.memory is None else self.memory.keys()
 
 
 class ConcatenatedHead(nn.Module):
