@@ -1,12 +1,17 @@
 """From a composed configuration to a run's objects."""
 
+import shutil
+
 import lightning.pytorch as pl
 import pytest
 import torch
 
 from contextrast.assembly import build_datamodule, build_module
+from contextrast.cli import train
 from contextrast.config import instantiate
 from tests.conftest import TINY
+
+LOSSES = ("ce", "contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_memory", "multiscale")
 
 
 def test_runs_of_one_seed_start_alike_whatever_the_loss(composed):
@@ -20,6 +25,33 @@ def test_runs_of_one_seed_start_alike_whatever_the_loss(composed):
     (weights, draws), (other_weights, other_draws) = started
     assert torch.equal(draws, other_draws)
     assert all(torch.equal(value, other_weights[key]) for key, value in weights.items())
+
+
+class Draws(pl.Callback):
+    """What a run drew: the images of every step, and where dropout's generator stands after it."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append((batch["image"].clone(), torch.get_rng_state()))
+
+
+def test_runs_of_one_seed_draw_alike_to_their_end_whatever_the_loss(composed):
+    """Images, augmentation and dropout of every loss are those of cross-entropy."""
+    drawn = {}
+    options = ["logger=none", "callbacks.pictures.num_images=0", "trainer.log_every_n_steps=1"]
+    for loss in LOSSES:
+        config = composed("train", *TINY, *options, f"loss={loss}", "module.gradient_interval=1")
+        draws = Draws()
+        train.train(config, [draws])
+        drawn[loss] = draws.seen
+        shutil.rmtree(config.paths.run_dir)
+    for seen in drawn.values():
+        assert len(seen) == 2
+        for (image, state), (expected, expected_state) in zip(seen, drawn["ce"], strict=True):
+            assert torch.equal(image, expected)
+            assert torch.equal(state, expected_state)
 
 
 def trained(config, steps):

@@ -153,6 +153,25 @@ def test_a_later_batch_of_an_accumulated_step_that_is_not_finite_stops_it_and_is
         assert torch.equal(value, kept[3][name]), name
 
 
+def test_curves_show_each_class_and_the_gradients_and_change_nothing():
+    logged, weights = {}, []
+    for interval in (1, None):
+        model = module()
+        model.gradient_interval = interval
+        trainer = fit(model, 2)
+        logged[interval] = {key: float(value) for key, value in trainer.logged_metrics.items()}
+        weights.append(model.state_dict())
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key
+    assert set(logged[1]) - set(logged[None]) == {
+        f"gradients/{name}/stage{stage}" for name in ("ratio", "cosine") for stage in (2, 3, 4, 5)
+    }
+    for stage in (2, 3, 4, 5):
+        per_class = [logged[1][f"contrast_per_class/negatives/stage{stage}/{name}"] for name in "abc"]
+        assert sum(per_class) == logged[1][f"contrast/negatives/stage{stage}"]
+        assert logged[1][f"contrast/silent_share/stage{stage}"] <= 1
+
+
 class Exploding(CrossEntropyLoss):
     """A loss that is finite and whose gradient is not: that of a square root at 0."""
 

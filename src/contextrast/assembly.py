@@ -45,6 +45,9 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     if config.compile.loss:
         loss.compile()
     settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
+    options = dict(config.module)
+    if config.compile.network or config.compile.loss:
+        options["gradient_interval"] = None  # compiled backward passes give up their buffers, so a graph serves once
     return SegmentationModule(
         network,
         loss,
@@ -52,7 +55,7 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
         config=settings | {"labels": labels.to_dict()},
-        **config.module,
+        **options,
     )
 
 

@@ -79,7 +79,7 @@ class LastCheckpoint(pl.Callback):
             self._save(trainer)
             if not _validation_follows(trainer):  # its scores would be missing from the curves
                 self._leave(trainer)
-        elif not _validation_follows(trainer) and self._due():
+        elif not _validation_follows(trainer) and (self._due() or self._step == trainer.max_steps):
             self._save(trainer)
 
     @override
@@ -101,7 +101,7 @@ class LastCheckpoint(pl.Callback):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what the last step made, if no validation followed it."""
+        """Save what the last step made, if that was not done: where something else than ``max_steps`` ended the run."""
         self._interruption.ignore()
         self._save(trainer)
 

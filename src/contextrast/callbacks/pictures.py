@@ -45,8 +45,8 @@ class PredictionPictures(pl.Callback):
         self._drawn_at: int | None = None
 
     @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, in one process."""
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw with the weights that were validated, which may be averaged ones, in one process."""
         step = trainer.global_step
         if trainer.sanity_checking or not trainer.is_global_zero or self._drawn_at == step or not self.num_images:
             return
