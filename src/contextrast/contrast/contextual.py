@@ -85,14 +85,14 @@ class ContextualContrast(Stateful):
         super().__init__()
         if not stage_weights:
             raise ConfigError(
-                "loss.stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
+                "stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
             )
         if temperature <= 0:
-            raise ConfigError(f"loss.temperature must be positive, got {temperature}")
+            raise ConfigError(f"temperature must be positive, got {temperature}")
         if anchor_negatives < 0:
-            raise ConfigError(f"loss.anchor_negatives is a weight, 0 or more, got {anchor_negatives}")
+            raise ConfigError(f"anchor_negatives is a weight, 0 or more, got {anchor_negatives}")
         if reduce_negatives not in REDUCTIONS:
-            raise ConfigError(f"loss.reduce_negatives must be one of {', '.join(REDUCTIONS)}, got {reduce_negatives!r}")
+            raise ConfigError(f"reduce_negatives must be one of {', '.join(REDUCTIONS)}, got {reduce_negatives!r}")
         self.num_classes = num_classes
         self.stage_weights = tuple(float(weight) for weight in stage_weights)
         self.temperature = temperature

@@ -7,7 +7,6 @@ foreign region's edge first leaves its own region through an edge pixel of its o
 
 from collections.abc import Callable
 
-import kornia.contrib
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -77,6 +76,8 @@ def kornia_distance(edges: Tensor) -> Tensor:
     Returns:
         ``[B, H, W]`` float32; 0 everywhere in an image without any edge.
     """
+    import kornia.contrib  # noqa: PLC0415  (an option: the method alone does not take kornia's second of start-up)
+
     distance: Tensor = kornia.contrib.distance_transform(edges.unsqueeze(1).float())
     return distance.squeeze(1)
 

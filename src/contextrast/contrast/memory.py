@@ -82,11 +82,11 @@ class AnchorMemory(Stateful):
     ) -> None:
         super().__init__()
         if size < 1:
-            raise ConfigError(f"loss.memory.size must be at least 1, got {size}")
+            raise ConfigError(f"size must be at least 1, got {size}")
         if design not in DESIGNS:
-            raise ConfigError(f"loss.memory.design must be one of {', '.join(DESIGNS)}, got {design!r}")
+            raise ConfigError(f"design must be one of {', '.join(DESIGNS)}, got {design!r}")
         if selection not in SELECTIONS:
-            raise ConfigError(f"loss.memory.selection must be one of {', '.join(SELECTIONS)}, got {selection!r}")
+            raise ConfigError(f"selection must be one of {', '.join(SELECTIONS)}, got {selection!r}")
         self.embedding_dim = embedding_dim
         self.select = SELECTIONS[selection]
         self.design = DESIGNS[design]

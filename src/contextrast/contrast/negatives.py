@@ -41,11 +41,11 @@ class BoundaryAwareNegatives(torch.nn.Module):
     def __init__(self, percentage: int = 50, error_map: str = "predicted", transform: str = "exact") -> None:
         super().__init__()
         if not 0 <= percentage <= 100:
-            raise ConfigError(f"loss.negatives.percentage must be between 0 and 100, got {percentage}")
+            raise ConfigError(f"percentage must be between 0 and 100, got {percentage}")
         if error_map not in ERROR_MAPS:
-            raise ConfigError(f"loss.negatives.error_map must be one of {', '.join(ERROR_MAPS)}, got {error_map!r}")
+            raise ConfigError(f"error_map must be one of {', '.join(ERROR_MAPS)}, got {error_map!r}")
         if transform not in TRANSFORMS:
-            raise ConfigError(f"loss.negatives.transform must be one of {', '.join(TRANSFORMS)}, got {transform!r}")
+            raise ConfigError(f"transform must be one of {', '.join(TRANSFORMS)}, got {transform!r}")
         self.percentage = percentage
         self.error_map = error_map
         self.transform = TRANSFORMS[transform]

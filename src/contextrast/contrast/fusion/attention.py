@@ -118,7 +118,7 @@ class MultiHeadFusion(_AttentionFusion):
     def __init__(self, num_stages: int, embedding_dim: int = 256, num_heads: int = 8) -> None:
         if num_heads < 1 or embedding_dim % num_heads:
             raise ConfigError(
-                f"loss.fusion.num_heads must be a positive divisor of embedding_dim={embedding_dim}, got {num_heads}: "
+                f"num_heads must be a positive divisor of embedding_dim={embedding_dim}, got {num_heads}: "
                 "every head takes the same number of channels"
             )
         super().__init__(num_stages, embedding_dim, num_heads)

@@ -24,8 +24,7 @@ class StaticFusion(AnchorFusion):
         super().__init__()
         if min(weight_low, weight_high) < 0 or abs(weight_low + weight_high - 1) > 1e-6:
             raise ConfigError(
-                f"loss.fusion.weight_low and loss.fusion.weight_high must be non-negative and sum to one, got "
-                f"{weight_low} and {weight_high}"
+                f"weight_low and weight_high must be non-negative and sum to one, got {weight_low} and {weight_high}"
             )
         self.weight_low = weight_low
         self.weight_high = weight_high

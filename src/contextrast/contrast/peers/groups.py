@@ -63,7 +63,7 @@ class GroupSampler(Stateful):
         super().__init__()
         for name, value in (("min_pixels", min_pixels), ("max_views", max_views), ("max_samples", max_samples)):
             if value < 1:
-                raise ConfigError(f"loss.{name} must be at least 1, got {value}")
+                raise ConfigError(f"{name} must be at least 1, got {value}")
         self.min_pixels = min_pixels
         self.max_views = max_views
         self.max_samples = max_samples

@@ -49,7 +49,7 @@ class PixelMemory(Stateful):
         super().__init__()
         for name, value in (("size", size), ("pixels_a_step", pixels_a_step)):
             if value < 1:
-                raise ConfigError(f"loss.memory.{name} must be at least 1, got {value}")
+                raise ConfigError(f"{name} must be at least 1, got {value}")
         self.pixels_a_step = pixels_a_step
         self.seed = seed
         self.register_buffer("queues", torch.zeros(2, num_classes, size, embedding_dim))  # of regions, of pixels

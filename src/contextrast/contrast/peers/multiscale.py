@@ -61,12 +61,12 @@ class MultiscaleContrast(Stateful):
         stages = range(len(stage_weights))
         if any(len(pair) != 2 or not set(pair) <= set(stages) for pair in cross_stages):
             raise ConfigError(
-                f"loss.cross_stages must be pairs of positions 0 to {len(stages) - 1} of the {len(stages)} stages that "
-                f"loss.stage_weights has, got {[list(pair) for pair in cross_stages]}"
+                f"cross_stages must be pairs of positions 0 to {len(stages) - 1} of the {len(stages)} stages that "
+                f"stage_weights has, got {[list(pair) for pair in cross_stages]}"
             )
         if not stages or temperature <= 0:
             raise ConfigError(
-                f"loss.stage_weights must not be empty, loss.temperature must be positive, got {list(stage_weights)} "
+                f"stage_weights must not be empty, temperature must be positive, got {list(stage_weights)} "
                 f"and {temperature}"
             )
         self.num_classes = num_classes
@@ -209,8 +209,7 @@ class MultiscaleLoss(ContrastiveLoss):
     ) -> None:
         if len(in_channels) != len(stage_weights):
             raise ConfigError(
-                f"loss.stage_weights has {len(stage_weights)} values for {len(in_channels)} encoder stages: "
-                "give one weight for each entry of model.stages"
+                f"stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one per map"
             )
         contrast = MultiscaleContrast(
             num_classes,

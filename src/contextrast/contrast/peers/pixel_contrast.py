@@ -59,7 +59,7 @@ class PixelContrast(Stateful):
         super().__init__()
         if min(temperature, base_temperature) <= 0:
             raise ConfigError(
-                f"loss.temperature and loss.base_temperature must be positive, got {temperature} and {base_temperature}"
+                f"temperature and base_temperature must be positive, got {temperature} and {base_temperature}"
             )
         self.num_classes = num_classes
         self.temperature = temperature
@@ -139,7 +139,7 @@ class ConcatenatedHead(nn.Module):
         chosen = list(range(number)) if stages is None else list(stages)
         if not chosen or any(not -number <= position < number for position in chosen):
             raise ConfigError(
-                f"loss.stages must name some of the {number} encoder stages by position 0 to {number - 1}, "
+                f"stages must name some of the {number} encoder stages by position 0 to {number - 1}, "
                 f"or from the end by -1 to {-number}, got {chosen}"
             )
         self.stages = chosen
