@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch, capsys):
         (["model.encoder_weights=/no/such/file.pth"], ["/no/such/file.pth"]),
         (["model.encoder_weights=null", "model.encoder=resnet9999"], ["resnet9999", "resnet18"]),
         (["model.encoder_weights=null", "model.stages=[2,3,4,6]"], ["stage 6", "320 channels"]),
-        (["model.encoder_weights=null", "loss.stage_weights=[1.0]"], ["stage_weights", "model.stages"]),
+        (["model.encoder_weights=null", "loss.stage_weights=[1.0]"], ["stage_weights", "4 feature maps"]),
         (["model.encoder_weights=null", "model.architecture=DeepLabV3Plus", "~model.decoder_pyramid_channels",
           "~model.decoder_segmentation_channels", "~model.decoder_dropout", "data.batch_size=1"], ["data.batch_size"]),
         (["data.crop=[0,5]"], ["data.crop"]),

@@ -248,7 +248,7 @@ def test_all_ignored_is_a_connected_zero():
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"size": 0}, "memory.size"), ({"design": "stack"}, "class_prioritised"), ({"selection": "last"}, "earliest")],
+    [({"size": 0}, "size"), ({"design": "stack"}, "class_prioritised"), ({"selection": "last"}, "earliest")],
 )
 def test_wrong_options_are_named(options, named):
     with pytest.raises(ConfigError, match=named):

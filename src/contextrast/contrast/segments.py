@@ -16,15 +16,17 @@ def counts_of_segments(segments: Tensor, num_segments: int) -> Tensor:
     """Number of elements of each segment.
 
     Args:
-        segments: int64 in 0 .. S - 1, any shape.
+        segments: int32 or int64 in 0 .. S - 1, any shape.
         num_segments: S.
 
     Returns:
         ``[S]`` int64.
     """
     segments = segments.flatten()
-    zeros = torch.zeros(num_segments, dtype=torch.long, device=segments.device)
-    return zeros.scatter_add(0, segments, torch.ones_like(segments))
+    one = torch.ones(1, dtype=torch.long, device=segments.device)
+    return torch.zeros(num_segments, dtype=torch.long, device=segments.device).index_add(
+        0, segments, one.expand(segments.shape)
+    )
 
 
 def sums_of_segments(rows: Tensor, segments: Tensor, num_segments: int) -> Tensor:
