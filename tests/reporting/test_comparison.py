@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from contextrast.errors import ConfigError
+from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.comparison import compare
 from contextrast.reporting.runs import Run
 
@@ -47,7 +48,7 @@ def test_differences_are_of_shared_seeds_alone():
 
 @pytest.mark.parametrize("text", ["loss.alpha=0.2", "0.2"])
 def test_the_baseline_can_be_chosen(text):
-    (comparison,) = compare(sweep(), baseline=text)
+    (comparison,) = compare(sweep(), baselines=Baselines(text))
     assert comparison.baseline == "loss.alpha=0.2"
     assert comparison.rows[0].difference.mean == pytest.approx(-0.02)
 
@@ -55,21 +56,21 @@ def test_the_baseline_can_be_chosen(text):
 @pytest.mark.parametrize("text", ["loss.alpha", "0.3"])
 def test_a_baseline_that_is_none_or_several_is_refused(text):
     with pytest.raises(ConfigError, match=r"(?s)--baseline.*loss\.alpha=0\.1.*loss\.alpha=0\.2"):
-        compare(sweep(), baseline=text)
+        compare(sweep(), baselines=Baselines(text))
 
 
 def test_a_whole_name_is_the_baseline_also_where_longer_ones_contain_it():
     runs = [run("loss=ce loss.x=1", 0, 0.5), run("loss=ce", 0, 0.6), run("loss=pp", 0, 0.6)]
-    assert compare(runs, baseline="loss=ce")[0].baseline == "loss=ce"
+    assert compare(runs, baselines=Baselines("loss=ce"))[0].baseline == "loss=ce"
 
 
 def test_runs_of_other_data_are_in_another_table():
     runs = [run("loss=ce", 0, 0.5), run("loss=ce", 1, 0.5, data="streets"), run("loss=pp", 1, 0.9, data="streets")]
-    first, second = compare(runs, baseline="loss=ce")
+    first, second = compare(runs, baselines=Baselines("loss=ce"))
     assert (first.title, second.title) == ("camvid", "streets")
     assert first.rows[0].scores == {0: 0.5}
     assert [row.label for row in second.rows] == ["loss=ce", "loss=pp"]
-    without, _ = compare(runs, baseline="loss=pp")
+    without, _ = compare(runs, baselines=Baselines("loss=pp"))
     assert without.baseline is None
     assert without.rows[0].difference is None
 
@@ -95,7 +96,7 @@ def test_equal_overrides_with_other_settings_are_never_in_one_row():
 def test_runs_that_did_not_finish_are_listed():
     early = run("loss=pp", 2, state="failed: DataError: gone", name="early")
     runs = [run("loss=pp", 0, 0.5), run("loss=pp", 1, state="not finished"), Run(**{**vars(early), "settings": None})]
-    (comparison,) = compare([*runs, run("loss=ce", 0, state="not finished")], baseline="loss=pp")
+    (comparison,) = compare([*runs, run("loss=ce", 0, state="not finished")], baselines=Baselines("loss=pp"))
     first, second = comparison.rows
     assert (len(first.runs), first.seeds, second.seeds) == (1, 3, 1)
     assert second.spread is None

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from contextrast.reporting.comparison import compare
-from contextrast.reporting.comparison_tables import comma_separated
+from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.page import html_page
 from contextrast.reporting.runs import read_runs
 from tests.reporting.page_runs import Page, write_comparison, write_full_run

@@ -1,6 +1,5 @@
 """Comparisons as one self-contained HTML page: tables, curves, classes, pictures, costs, commands."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from contextrast.reporting.comparison import Comparison, Row, value_of
+from contextrast.reporting.comparison import Comparison, Row
 from contextrast.reporting.comparison_tables import signed_percent
 from contextrast.reporting.page_axes import Axis
 from contextrast.reporting.page_classes import class_scores
@@ -28,14 +27,12 @@ class Line:
         score: Places of mean − deviation, mean, mean + deviation; without a deviation all three are the mean's.
         interval: Places of the difference's low end, mean and high end; without an interval all three are the mean's,
             and ends beyond the axis lie at its end.
-        train_seconds: Median over seeds.
     """
 
     row: Row
     dots: Sequence[float]
     score: Sequence[float]
     interval: Sequence[float]
-    train_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,6 @@ def _line(row: Row, scores: Axis, differences: Axis) -> Line:
         dots=[scores.place(value) for value in row.scores.values()],
         score=[scores.place(value) for value in _ends(row)],
         interval=[differences.place(value) for value in _interval(row)],
-        train_seconds=_train_seconds(row),
     )
 
 
@@ -132,12 +128,6 @@ def _extent(rows: Sequence[Row]) -> list[float]:
     firm = [row for row in rows if row.difference and row.difference.count > 2]
     means = [row.difference.mean for row in rows if row.difference]
     return [*means, *(value for row in firm or rows for value in _interval(row))]
-
-
-def _train_seconds(row: Row) -> float | None:
-    times = [value_of(run.metrics, "train_seconds") for run in row.runs]
-    known = [time for time in times if isinstance(time, int | float)]
-    return statistics.median(known) if known else None
 
 
 def _percent(value: float | None) -> str:

@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contextrast.reporting.comparison import Comparison, Row, value_of
+from contextrast.reporting.comparison import Comparison, Row
 from contextrast.reporting.estimates import paired_difference, spread
+from contextrast.reporting.measures import value_of
 from contextrast.reporting.runs import Run
 
 _MATRIX: Final = 40  # classes; the cells of more could not be read, and their numbers would make the page large
