@@ -61,7 +61,7 @@ def explanation(comparison: Comparison) -> str:
         )
         sentences.append(
             f"Further seeds, and hours of training for setting and baseline, are those that tell such a true difference "
-            f"with {SHARE:.0%} probability."
+            f"with {100 * SHARE:.0f} % probability."
         )
     if any(measured.images for row in comparison.rows for measured in row.measured.values()):
         sentences.append(
@@ -93,7 +93,9 @@ def effort_text(effort: Effort | None) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{60 * hours:.0f} min" if hours < 1 else f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+    if hours < 1:
+        return f"{60 * hours:.0f} min" if hours > 1 / 60 or hours == 0 else "< 1 min"
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
 
 
 def _degrees(freedom: int) -> str:

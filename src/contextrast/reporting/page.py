@@ -8,13 +8,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from contextrast.reporting.comparison import Comparison, Row
-from contextrast.reporting.comparison_tables import signed_percent
+from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, signed_percent
 from contextrast.reporting.page_axes import Axis
 from contextrast.reporting.page_classes import class_scores
 from contextrast.reporting.page_curves import Chart, charts
 from contextrast.reporting.page_environment import Command, Surroundings, commands, surroundings
 from contextrast.reporting.page_pictures import Gallery, gallery
 from contextrast.reporting.tables import ABSENT, percent
+from contextrast.reporting.verdicts import DIFFERENCES
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Section:
         commands: How its runs were started.
         surroundings: Where they took place.
         notes: Those of the comparison, and what could not be read or shown.
+        explanation: What the numbers are.
+        images: Whether any difference was looked at on other images.
     """
 
     comparison: Comparison
@@ -62,6 +65,8 @@ class Section:
     commands: Sequence[Command]
     surroundings: Sequence[Surroundings]
     notes: Sequence[str]
+    explanation: str
+    images: bool
 
 
 def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -> str:
@@ -77,6 +82,7 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
     # Whoever sends a run folder could write into it what a browser would execute: everything is escaped.
     environment = Environment(loader=PackageLoader("contextrast.reporting"), autoescape=True, undefined=StrictUndefined)
     environment.filters.update(percent=_percent, points=_points, quantity=_quantity, duration=_duration, fact=_fact)
+    environment.filters.update(interval=bracketed, effort=effort_text)
     rows = [row for comparison in comparisons for row in comparison.rows]
     return environment.get_template("report.html").render(
         sections=[_section(comparison) for comparison in comparisons],
@@ -84,6 +90,7 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
         settings=len(rows),
         left_out=left_out,
         ABSENT=ABSENT,
+        DIFFERENCES=DIFFERENCES,
     )
 
 
@@ -97,7 +104,8 @@ def _section(comparison: Comparison) -> Section:
     data = class_scores(comparison) | {"pictures": pictures.data if pictures else None}
     started, places = commands(rows, notes), surroundings(rows, notes)
     lines = [_line(row, scores, differences) for row in rows]
-    return Section(comparison, lines, scores, differences, drawn, data, pictures, started, places, notes)
+    said, images = explanation(comparison), any(row.measured[row.metric].images for row in rows)
+    return Section(comparison, lines, scores, differences, drawn, data, pictures, started, places, notes, said, images)
 
 
 def _line(row: Row, scores: Axis, differences: Axis) -> Line:
