@@ -54,7 +54,9 @@ def count_in_a_group(rank: int, world: int, folder: Path) -> None:
         for place in range(rank, len(seen.names), world):
             one = slice(place, place + 1)
             outputs = {"prediction": seen.prediction[one]}
-            callback.on_test_batch_end(trainer, Known(), outputs, {"mask": seen.target[one], "name": seen.names[one]}, 0)
+            callback.on_test_batch_end(
+                trainer, Known(), outputs, {"mask": seen.target[one], "name": seen.names[one]}, 0
+            )
         callback.on_test_end(trainer, Known())
         dist.barrier()
     finally:

@@ -12,7 +12,7 @@ from contextrast.callbacks import ImageCountsFile
 from contextrast.errors import ConfigError
 from contextrast.metrics import BandMeanIoU
 from contextrast.metrics.counts import confusion_counts, image_confusion_counts
-from contextrast.reporting.image_counts import read_image_counts, write_image_counts
+from contextrast.reporting.image_counts import ImageCounts, read_image_counts, write_image_counts
 from tests.callbacks.image_group import CLASSES, NUMBER, Known, count_in_a_group, images
 
 
@@ -63,9 +63,7 @@ def test_the_file_sums_to_the_splits_matrix_and_to_that_of_its_band(tmp_path, ba
 
 def test_pixels_of_classes_are_those_of_the_matrices(tmp_path):
     seen, found = images(), counted(tmp_path)
-    for pixels, prediction, target in zip(
-        found.class_pixels(found.whole), seen.prediction, seen.target, strict=True
-    ):
+    for pixels, prediction, target in zip(found.class_pixels(found.whole), seen.prediction, seen.target, strict=True):
         matrix = slow(prediction, target)
         np.testing.assert_array_equal(pixels[0], matrix.diagonal())
         np.testing.assert_array_equal(pixels[1], matrix.sum(1))
@@ -99,8 +97,6 @@ def test_the_file_of_a_split_is_small(tmp_path):
 
 
 def read(folder, rows):
-    from contextrast.reporting.image_counts import ImageCounts
-
     names, classes = [str(place) for place in range(400)], [str(place) for place in range(11)]
     write_image_counts(folder / "images_x.npz", ImageCounts(names, classes, rows, rows[:0], 3))
     return read_image_counts(folder / "images_x.npz")

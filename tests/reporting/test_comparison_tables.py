@@ -85,7 +85,9 @@ def test_all_measures_stay_within_80_columns():
 
 def test_a_row_with_a_baseline_of_its_own_names_it():
     names = ("ce", "ce loss/base=lovasz", "pp loss/base=lovasz")
-    runs = [run(f"loss={name}", seed, 0.5 + seed / 50 + place / 9) for place, name in enumerate(names) for seed in (0, 1)]
+    runs = [
+        run(f"loss={name}", seed, 0.5 + seed / 50 + place / 9) for place, name in enumerate(names) for seed in (0, 1)
+    ]
     (comparison,) = compare(runs, baselines=Baselines(own_base=True))
     _, text = printed(comparison, 100)
     assert "against loss=ce" in text

@@ -17,7 +17,9 @@ def found_share(seeds, difference, deviation, repeats=400):
     for _ in range(repeats):
         scores = deviation * draw.normal(size=(4, seeds)) + draw.normal(size=seeds)
         scores[1] += difference
-        told += block_differences([dict(enumerate(row)) for row in scores.tolist()], [None, 0, 0, 0]).differences[1].low > 0
+        told += (
+            block_differences([dict(enumerate(row)) for row in scores.tolist()], [None, 0, 0, 0]).differences[1].low > 0
+        )
     return told / repeats
 
 

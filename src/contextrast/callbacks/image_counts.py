@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextrast.module import SegmentationModule
 
 Share = list[tuple[str, Counts, Counts]]
-"""Of each image that a process sees, in its order: name and rows (labelled, predicted, pixels), whole and in the band."""
+"""Of each image that a process sees: name, and rows (labelled, predicted, pixels) of the whole and of the band."""
 
 
 class ImageCountsFile(pl.Callback):
@@ -65,8 +65,8 @@ class ImageCountsFile(pl.Callback):
         inside = torch.where(band, target, IGNORE_INDEX)
         counts = [image_confusion_counts(prediction, labels, number, IGNORE_INDEX) for labels in (target, inside)]
         whole, near = (count.cpu().numpy() for count in counts)
-        for name, *matrices in zip(batch["name"], whole, near, strict=True):
-            self._share.append((name, *(_rows(matrix) for matrix in matrices)))
+        for name, of_whole, of_band in zip(batch["name"], whole, near, strict=True):
+            self._share.append((name, _rows(of_whole), _rows(of_band)))
 
     @override
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,4 +107,3 @@ def _joined(shares: list[Share], classes: tuple[str, ...], threshold: float) -> 
         return np.concatenate(rows) if rows else np.zeros((0, 4), dtype=np.int64)
 
     return ImageCounts([name for name, _, _ in images], classes, stacked(1), stacked(2), threshold)
-

@@ -76,14 +76,18 @@ def check(commands: Sequence[Sequence[str]]) -> None:
         HydraException: If settings cannot be composed.
     """
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        for command in {tuple(text for text in command if not text.startswith(("seed=", "hydra."))) for command in commands}:
+        for command in {
+            tuple(text for text in command if not text.startswith(("seed=", "hydra."))) for command in commands
+        }:
             compose("train", list(command))
 
 
 def plan(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> None:
     """Print what would run, and about how long it takes."""
     for job in taken:
-        console.print(f"{job.name}: would be evaluated, from {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{job.name}: would be evaluated, from {job.run_dir}", markup=False, highlight=False, soft_wrap=True
+        )
     times = [series.hours(job) for job in jobs]
     for job, hours in zip(jobs, times, strict=True):
         state = "would go on" if job.run_dir.exists() else "would run"
@@ -153,15 +157,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Train losses on the same data and seeds, and say whether they help: mIoU, thin classes, B-mIoU\n"
         "and pixel accuracy against a baseline, with intervals, a verdict, and what more certainty would take.",
     )  # fmt: skip
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="overrides of every run, as for contextrast-train")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="overrides of every run, as for contextrast-train"
+    )
     parser.add_argument(
         "--losses", nargs="+", default=[], metavar="LOSS",
         help='files of conf/loss, each with overrides of its own in quotes: ce "contextrast loss.alpha=0.2". The first '
         "is the baseline unless --baseline names another",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
-    parser.add_argument("--results", type=Path, help="folder of the results (default: results/EXPERIMENT or results/DATA)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder of run folders (default: runs/compare)")
+    parser.add_argument(
+        "--results", type=Path, help="folder of the results (default: results/EXPERIMENT or results/DATA)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/compare"), help="folder of run folders (default: runs/compare)"
+    )
     parser.add_argument("--keep-checkpoints", action="store_true", help="keep checkpoints of runs that are recorded")
     parser.add_argument(
         "--take", nargs="+", type=Path, default=[], metavar="RUN",

@@ -1,4 +1,4 @@
-"""A series of runs, one after the other: train, evaluate the last checkpoint, record; whatever is done already is kept."""
+"""A series of runs, one after the other: train, evaluate the last checkpoint, record; what is done already is kept."""
 
 import fcntl
 import os
@@ -65,7 +65,9 @@ class Series:
         keep_checkpoints: Whether run folders keep their checkpoints once the results are recorded.
     """
 
-    def __init__(self, results: Path, runs: Path, overrides: Sequence[str] = (), keep_checkpoints: bool = False) -> None:
+    def __init__(
+        self, results: Path, runs: Path, overrides: Sequence[str] = (), keep_checkpoints: bool = False
+    ) -> None:
         self.results = results
         self.runs = runs
         self.overrides = tuple(overrides)
@@ -82,7 +84,9 @@ class Series:
         folders = {variant.folder: variant for variant in variants}
         for variant in variants:
             if folders[variant.folder].key != variant.key:
-                raise ConfigError(f'"{variant.text}" and "{folders[variant.folder].text}" cannot be told apart by name.')
+                raise ConfigError(
+                    f'"{variant.text}" and "{folders[variant.folder].text}" cannot be told apart by name.'
+                )
         jobs = []
         for seed in seeds:
             for variant in variants:
@@ -175,8 +179,8 @@ class Series:
             found = set(without_places(load(job.run_dir / "overrides.yaml") or [], self.results.name))
             if found != asked:
                 raise ConfigError(
-                    f"{job.run_dir} holds a finished run of other overrides ({' '.join(sorted(found ^ asked))}). Remove "
-                    "it, or name another folder with --runs."
+                    f"{job.run_dir} holds a finished run of other overrides ({' '.join(sorted(found ^ asked))}). "
+                    "Remove it, or name another folder with --runs."
                 )
             return
         resume = []

@@ -83,9 +83,7 @@ def _base_of(place: int, rows: Sequence[Mapping[str, str]]) -> int | None:
     if rows[place].get("loss") == "loss=ce":
         return None
     rest = _without_contrast(rows[place])
-    bases = [
-        other for other, row in enumerate(rows) if row.get("loss") == "loss=ce" and _without_contrast(row) == rest
-    ]
+    bases = [other for other, row in enumerate(rows) if row.get("loss") == "loss=ce" and _without_contrast(row) == rest]
     return bases[0] if bases else None
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contextrast.reporting.image_counts import ImageCounts
+from contextrast.reporting.image_counts import Counts, ImageCounts
 from contextrast.reporting.measures import Floats, Measure
 
 RESAMPLES: Final = 2000
@@ -47,11 +47,14 @@ def resampled(counts: ImageCounts, measures: Sequence[Measure]) -> Resampled:
     """
     order = np.argsort(counts.names, kind="stable")
     weights = _weights(len(order))
-    parts = []
-    for rows in (counts.whole, counts.band):
+
+    def drawn(rows: Counts) -> Floats:
         pixels = counts.class_pixels(rows)[order].astype(np.float64)
-        parts.append((weights @ pixels.reshape(len(order), -1)).reshape(RESAMPLES, *pixels.shape[1:]))
-    scores = {measure.key: measure.of_images(*parts, counts.classes) for measure in measures}
+        summed: Floats = weights @ pixels.reshape(len(order), -1)
+        return summed.reshape(RESAMPLES, *pixels.shape[1:])
+
+    whole, band = drawn(counts.whole), drawn(counts.band)
+    scores = {measure.key: measure.of_images(whole, band, counts.classes) for measure in measures}
     known = {key: values for key, values in scores.items() if values is not None}
     return Resampled(tuple(sorted(counts.names)), known)
 
@@ -73,10 +76,7 @@ def image_interval(
     pairs = [
         (run.scores[key], baseline[seed].scores[key])
         for seed, run in row.items()
-        if seed in baseline
-        and run.names == baseline[seed].names
-        and key in run.scores
-        and key in baseline[seed].scores
+        if seed in baseline and run.names == baseline[seed].names and key in run.scores and key in baseline[seed].scores
     ]
     if not pairs:
         return None

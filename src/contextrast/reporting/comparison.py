@@ -160,8 +160,8 @@ def compare(
     tables = [(title, *_rows(group, measures)) for title, group in zip(titles, measured, strict=True)]
     if not any(row.scores for _, rows, _ in tables for row in rows) and any(run.metrics for run in runs):
         raise ConfigError(
-            f"--metric {metric}: no run has it. It is miou, thin, b_miou, pixel_accuracy, or a key of metrics.json such "
-            "as best.miou, mean_accuracy or iou.CLASS."
+            f"--metric {metric}: no run has it. It is miou, thin, b_miou, pixel_accuracy, or a key of metrics.json "
+            "such as best.miou, mean_accuracy or iou.CLASS."
         )
     chosen.check([[row.label for row in rows] for _, rows, _ in tables])
     return [_compared(title, rows, notes, measures, chosen) for title, rows, notes in tables]
@@ -171,7 +171,10 @@ def _compared(
     title: str, rows: Sequence[Row], notes: Sequence[str], measures: Sequence[Measure], baselines: Baselines
 ) -> Comparison:
     """The rows with their differences, by the measures that any of them has."""
-    shown = [measures[0], *(measure for measure in measures[1:] if any(row.measured[measure.key].scores for row in rows))]
+    shown = [
+        measures[0],
+        *(measure for measure in measures[1:] if any(row.measured[measure.key].scores for row in rows)),
+    ]
     places, default = baselines.of([(row.label, row.overrides) for row in rows])
     notes = list(notes)
     images = [_resampled(row, shown, notes) for row in rows]
@@ -203,8 +206,8 @@ def _against(
         interval = image_interval(images[place], images[base], key)
         measured[key] = replace(measured[key], difference=blocks.differences[place], images=interval)
     first = found[row.metric]
-    sides = [Runs(len(side.scores), side.train_seconds) for side in (row, baseline)]
-    said = verdict(first.differences[place], *sides, first.residual, first.correlation)
+    own, others = (Runs(len(side.scores), side.train_seconds) for side in (row, baseline))
+    said = verdict(first.differences[place], own, others, first.residual, first.correlation)
     return replace(row, measured=measured, baseline=baseline.label, verdict=said)
 
 
@@ -286,9 +289,7 @@ def _score(run: Run, measure: Measure) -> float | None:
     if value is None or value != value:  # noqa: PLR0124  (not a number, as a foreign file may say)
         return None
     if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError(
-            f"--metric {measure.key}: {value} in {run.path} is no fraction. Choose a score such as miou."
-        )
+        raise ConfigError(f"--metric {measure.key}: {value} in {run.path} is no fraction. Choose a score such as miou.")
     return float(value)
 
 

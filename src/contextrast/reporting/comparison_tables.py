@@ -56,16 +56,17 @@ def explanation(comparison: Comparison) -> str:
         together = f", adjusted (Dunnett) so that all {count} hold together" if count > 1 else ""
         sentences.append(f"Intervals are those of 95 %{together}; each measure is adjusted by itself.")
         sentences.append(
-            f"By {comparison.measures[0].heading}, runs vary by {100 * residual.deviation:.2f} points beyond setting and "
-            f"seed ({_degrees(residual.freedom)})."
+            f"By {comparison.measures[0].heading}, runs vary by {100 * residual.deviation:.2f} points beyond setting "
+            f"and seed ({_degrees(residual.freedom)})."
         )
         sentences.append(
-            f"Further seeds, and hours of training for setting and baseline, are those that tell such a true difference "
-            f"with {100 * SHARE:.0f} % probability."
+            "Further seeds, and hours of training for setting and baseline, are those that tell such a true "
+            f"difference with {100 * SHARE:.0f} % probability."
         )
     if any(measured.images for row in comparison.rows for measured in row.measured.values()):
         sentences.append(
-            f"Images: the middle 95 % of the difference over {RESAMPLES} resamples of the images, with the same networks."
+            f"Other images: the middle 95 % of the difference over {RESAMPLES} resamples of the images, with the same "
+            "networks."
         )
     return " ".join(sentences)
 
@@ -160,7 +161,9 @@ def _certainty(comparison: Comparison) -> list[_Column]:
     """How the difference depends on the images, and what would tell differences of some sizes."""
     columns = []
     if any(row.measured[row.metric].images for row in comparison.rows):
-        columns.append(_Column("other images", lambda row: [_if_compared(row, bracketed(row.measured[row.metric].images))]))
+        columns.append(
+            _Column("other images", lambda row: [_if_compared(row, bracketed(row.measured[row.metric].images))])
+        )
     if comparison.residual is not None and comparison.comparisons:
         columns += [_effort(place, size) for place, size in enumerate(DIFFERENCES)]
     return columns

@@ -114,7 +114,7 @@ def read_image_counts(path: Path) -> ImageCounts:
 
 
 def _by_column(rows: Counts) -> NDArray[np.int32]:
-    """Rows as they are stored: ``[4, K]``, as each column for itself compresses to less, images as steps to the next."""
+    """Rows as they are stored, to be small: ``[4, K]``, images as steps to the next one."""
     columns = rows.T.copy()
     columns[0] = np.diff(columns[0], prepend=0)
     return columns.astype(np.int32)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 Floats = NDArray[np.float64]
 Metrics = Mapping[str, Any] | None
@@ -39,7 +40,7 @@ class Measure(ABC):
     def value(self, metrics: Metrics) -> Any:
         """The score in what a run measured; None where it is not recorded."""
 
-    def of_images(self, whole: Floats, band: Floats, classes: Sequence[str]) -> Floats | None:
+    def of_images(self, whole: Floats, band: Floats, classes: Sequence[str]) -> Floats | None:  # noqa: ARG002
         """The score from counts of images.
 
         Args:
@@ -57,6 +58,7 @@ class Measure(ABC):
 class Keyed(Measure):
     """Any number of ``metrics.json``, by its dotted key."""
 
+    @override
     def value(self, metrics: Metrics) -> Any:
         """The number."""
         return value_of(metrics, self.key)
@@ -74,10 +76,12 @@ class MeanIoU(Keyed):
     path: str
     part: Literal["whole", "band"]
 
+    @override
     def value(self, metrics: Metrics) -> Any:
         """The score."""
         return value_of(metrics, self.path)
 
+    @override
     def of_images(self, whole: Floats, band: Floats, classes: Sequence[str]) -> Floats:
         """The score from counts of images."""
         return _mean(_iou({"whole": whole, "band": band}[self.part]))
@@ -93,6 +97,7 @@ class ThinMeanIoU(Measure):
 
     classes: Sequence[str] | None = None
 
+    @override
     def value(self, metrics: Metrics) -> Any:
         """The score; None where classes are not recorded, or none of them is known to be thin."""
         iou = value_of(metrics, "iou")
@@ -101,6 +106,7 @@ class ThinMeanIoU(Measure):
         values = [iou[name] for name in self._thin(list(iou)) if isinstance(iou.get(name), int | float)]
         return float(np.mean(values)) if values else None
 
+    @override
     def of_images(self, whole: Floats, band: Floats, classes: Sequence[str]) -> Floats | None:
         """The score from counts of images."""
         places = [place for place, name in enumerate(classes) if name in self._thin(classes)]
@@ -114,6 +120,7 @@ class ThinMeanIoU(Measure):
 class PixelAccuracy(Keyed):
     """Share of labelled pixels that are found."""
 
+    @override
     def of_images(self, whole: Floats, band: Floats, classes: Sequence[str]) -> Floats:
         """The score from counts of images."""
         found: Floats = whole[..., 0, :].sum(-1) / whole[..., 1, :].sum(-1)
@@ -151,11 +158,13 @@ def _iou(pixels: Floats) -> Floats:
     """IoU of each class, ``[..., N]``, from pixels found, labelled and predicted ``[..., 3, N]``; NaN if absent."""
     found, labelled, predicted = (pixels[..., place, :] for place in range(3))
     union = labelled + predicted - found
-    return np.divide(found, union, out=np.full(union.shape, np.nan), where=union > 0)
+    iou: Floats = np.divide(found, union, out=np.full(union.shape, np.nan), where=union > 0)
+    return iou
 
 
 def _mean(iou: Floats) -> Floats:
     """Mean of the classes that occur, ``[...]``; NaN where none does."""
     occurs = np.isfinite(iou)
     total = np.where(occurs, iou, 0).sum(-1)
-    return np.divide(total, occurs.sum(-1), out=np.full(total.shape, np.nan), where=occurs.any(-1))
+    mean: Floats = np.divide(total, occurs.sum(-1), out=np.full(total.shape, np.nan), where=occurs.any(-1))
+    return mean

@@ -1,4 +1,4 @@
-"""Results of a series: one small file a run, ``<recipe>/<variant>/<seed>.json``, with its counts of images beside it."""
+"""Results of a series: ``<recipe>/<variant>/<seed>.json``, small, with the run's counts of images beside it."""
 
 import hashlib
 import re
@@ -16,7 +16,16 @@ from contextrast.reporting.runs import by_key, load
 PROTOCOL: Final = "single_scale"
 """How the images of a series are looked at."""
 
-_PLACES: Final = ("data.root", "data.num_workers", "data.pin_memory", "data.cache", "paths.", "logger", "hydra.", "resume")
+_PLACES: Final = (
+    "data.root",
+    "data.num_workers",
+    "data.pin_memory",
+    "data.cache",
+    "paths.",
+    "logger",
+    "hydra.",
+    "resume",
+)
 """Overrides that say where things lie and how they are read, not what is computed."""
 
 _COSTS: Final = (
@@ -127,7 +136,9 @@ def without_places(overrides: Sequence[str], recipe: str) -> tuple[str, ...]:
     )
 
 
-def write_record(path: Path, variant: Variant, seed: int, overrides: Sequence[str], run_dir: Path, evaluation: Path) -> None:
+def write_record(
+    path: Path, variant: Variant, seed: int, overrides: Sequence[str], run_dir: Path, evaluation: Path
+) -> None:
     """Write a run's record and its counts of images: both or, as far as readers are concerned, nothing.
 
     Args:
