@@ -231,7 +231,7 @@ def _rows(runs: Sequence[Run], measures: Sequence[Measure]) -> tuple[list[Row], 
     for label, group in _settings(runs):
         counted: dict[int, Run] = {}
         for run in group:
-            if _score(run, measures[0]) is None:
+            if _asked_score(run, measures[0]) is None:
                 state = run.state if run.metrics is None else f"has no {measures[0].key}"
                 notes.append(f"{label}, seed {run.seed}: {state}")
             elif run.seed in counted:
@@ -280,17 +280,21 @@ def _titles(measured: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _score(run: Run, measure: Measure) -> float | None:
-    """What a run reached by a measure; None where it is not recorded.
+    """What a run reached by a measure; None where that is not recorded, or is no fraction, as foreign files may say."""
+    value = measure.value(run.metrics)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _asked_score(run: Run, measure: Measure) -> float | None:
+    """As `_score`, of the measure that was asked for.
 
     Raises:
         ConfigError: If it is no fraction.
     """
-    value = measure.value(run.metrics)
-    if value is None or value != value:  # noqa: PLR0124  (not a number, as a foreign file may say)
-        return None
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
+    value, score = measure.value(run.metrics), _score(run, measure)
+    if score is None and value is not None and value == value:  # noqa: PLR0124  (not a number is not recorded)
         raise ConfigError(f"--metric {measure.key}: {value} in {run.path} is no fraction. Choose a score such as miou.")
-    return float(value)
+    return score
 
 
 def _median(values: Sequence[float]) -> float | None:

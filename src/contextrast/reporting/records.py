@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from contextrast.errors import ConfigError
 from contextrast.reporting.image_counts import counts_file
+from contextrast.reporting.measures import value_of
 from contextrast.reporting.run_files import write_json
 from contextrast.reporting.runs import by_key, load
 
@@ -115,10 +116,13 @@ def find_records(folder: Path) -> dict[tuple[tuple[str, ...], int], Record]:
         content = load(path)
         if not path.stem.isdecimal() or not isinstance(content, Mapping) or not {"variant", "seed"} <= set(content):
             continue
-        metrics = content.get("metrics")
-        seconds = metrics.get("train_seconds") if isinstance(metrics, Mapping) else None
+        seconds = value_of(content, "metrics.train_seconds")
         record = Record(
-            path, Variant.parse(str(content["variant"])), content["seed"], tuple(content.get("overrides", [])), seconds
+            path=path,
+            variant=Variant.parse(str(content["variant"])),
+            seed=int(path.stem),
+            overrides=tuple(map(str, content.get("overrides") or ())),
+            train_seconds=seconds if isinstance(seconds, int | float) else None,
         )
         other = records.setdefault((record.variant.key, record.seed), record)
         if other is not record:
