@@ -17,13 +17,13 @@ from hydra.core.hydra_config import HydraConfig
 
 import search as search_script
 from bad_data import COCO, OWN, RGB, Files, Mistake, write
-from contextrast.cli import analyze, check, evaluate, export, predict, report, train
+from contextrast.cli import analyze, check, compare, evaluate, export, predict, report, train
 from contextrast.data import Streets
 from contextrast.models import Segmenter
 
 MAINS: Final[dict[str, Callable[[], None]]] = {
     **{f"contextrast-{module.__name__.rpartition('.')[2]}": module.main
-       for module in (analyze, check, evaluate, export, predict, report, train)},
+       for module in (analyze, check, compare, evaluate, export, predict, report, train)},
     "python scripts/search.py": search_script.main,
 }  # fmt: skip
 """The console scripts by what is typed."""
@@ -241,5 +241,10 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a score that was not measured", "contextrast-report run --metric mIoU", RUN),
         typed("a baseline that is no row", "contextrast-report run --baseline loss=focal", RUN),
         typed("no folder named", "contextrast-report"),
+        typed("a row that has no baseline", "contextrast-report run --against loss=focal loss=ce", RUN),
+        typed("losses without their option", "contextrast-compare ce contextrast"),
+        typed("a loss that does not exist, compared", "contextrast-compare --losses ce focall"),
+        typed("a comparison of nothing", "contextrast-compare --table-only"),
+        typed("a folder that is no run, taken", "contextrast-compare --take runs"),
     ),
 }  # fmt: skip

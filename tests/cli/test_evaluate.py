@@ -17,8 +17,10 @@ from contextrast.config import config_directory
 from contextrast.data import LabelTable, Streets
 from contextrast.errors import ConfigError, DataError
 from contextrast.metrics import BandMeanIoU, CityscapesInstanceIoU, FeatureGeometry
+from contextrast.metrics.counts import iou_from_counts
 from contextrast.models import Segmenter
 from contextrast.module import SegmentationModule
+from contextrast.reporting.image_counts import read_image_counts
 from tests.conftest import TINY
 
 HEAD_MID_TAIL = {"head": [0, 1, 2, 3], "mid": [4, 5, 6, 7], "tail": [8, 9, 10]}
@@ -47,7 +49,7 @@ def evaluated(composed, checkpoint, tmp_path, capsys):
     return run
 
 
-def test_cheap_measures_are_on_by_default(evaluated):
+def test_cheap_measures_are_on_by_default(evaluated, tmp_path):
     metrics, printed = evaluated("protocols.multi_scale.scales=[0.5]")
     for protocol in ("single_scale", "multi_scale"):
         found = metrics[protocol]
@@ -56,6 +58,11 @@ def test_cheap_measures_are_on_by_default(evaluated):
         assert set(found["b_miou"]["per_class"]["b_iou_3"]) == set(Streets.labels.classes)
         assert "distance" in found["b_miou"]["convention"]
         assert ("head_mid_tail" in found) == (Streets.labels.groups is not None)
+        images = read_image_counts(tmp_path / "run" / f"images_{protocol}.npz")
+        assert len(set(images.names)) == 4
+        assert images.confusion(images.whole)[:, :-1].tolist() == found["confusion"]
+        band = iou_from_counts(torch.from_numpy(images.confusion(images.band))).nanmean().item()
+        assert band == pytest.approx(found["b_miou"]["b_miou_3"])
     assert "b_iou_3 %" in printed
 
 

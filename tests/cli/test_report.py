@@ -23,7 +23,7 @@ def test_a_sweep_is_printed_and_written(sweep, tmp_path, capsys):
     printed = capsys.readouterr().out
     for shown in ("CamVid", "55.00 ± 7.07", "+1.50", "loss.alpha=0.4, seed 0: not finished", "5.00 M", "125 ms", "–"):
         assert shown in printed
-    assert "| `loss.alpha=0.2` | 2 | 56.50 ± 6.36 | +1.50 |" in files[0].read_text()
+    assert "| `loss.alpha=0.2` | 2 | 56.50 ± 6.36 | +1.50 [-4.85, +7.85] | cannot tell |" in files[0].read_text()
     with files[1].open() as file:
         assert [row["finished"] for row in csv.DictReader(file)] == ["2", "2", "0"]
     assert "loss.alpha=0.4, seed 0: not finished" in files[2].read_text()

@@ -1,11 +1,15 @@
 """Runs become rows: what belongs together is averaged, what does not is never in one row."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contextrast.errors import ConfigError
+from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.comparison import compare
+from contextrast.reporting.image_counts import ImageCounts, write_image_counts
 from contextrast.reporting.runs import Run
 
 SCORES = {"0.1": {0: 0.50, 1: 0.60, 2: 0.70}, "0.2": {1: 0.61, 2: 0.73, 3: 0.9}}
@@ -47,7 +51,7 @@ def test_differences_are_of_shared_seeds_alone():
 
 @pytest.mark.parametrize("text", ["loss.alpha=0.2", "0.2"])
 def test_the_baseline_can_be_chosen(text):
-    (comparison,) = compare(sweep(), baseline=text)
+    (comparison,) = compare(sweep(), baselines=Baselines(text))
     assert comparison.baseline == "loss.alpha=0.2"
     assert comparison.rows[0].difference.mean == pytest.approx(-0.02)
 
@@ -55,21 +59,21 @@ def test_the_baseline_can_be_chosen(text):
 @pytest.mark.parametrize("text", ["loss.alpha", "0.3"])
 def test_a_baseline_that_is_none_or_several_is_refused(text):
     with pytest.raises(ConfigError, match=r"(?s)--baseline.*loss\.alpha=0\.1.*loss\.alpha=0\.2"):
-        compare(sweep(), baseline=text)
+        compare(sweep(), baselines=Baselines(text))
 
 
 def test_a_whole_name_is_the_baseline_also_where_longer_ones_contain_it():
     runs = [run("loss=ce loss.x=1", 0, 0.5), run("loss=ce", 0, 0.6), run("loss=pp", 0, 0.6)]
-    assert compare(runs, baseline="loss=ce")[0].baseline == "loss=ce"
+    assert compare(runs, baselines=Baselines("loss=ce"))[0].baseline == "loss=ce"
 
 
 def test_runs_of_other_data_are_in_another_table():
     runs = [run("loss=ce", 0, 0.5), run("loss=ce", 1, 0.5, data="streets"), run("loss=pp", 1, 0.9, data="streets")]
-    first, second = compare(runs, baseline="loss=ce")
+    first, second = compare(runs, baselines=Baselines("loss=ce"))
     assert (first.title, second.title) == ("camvid", "streets")
     assert first.rows[0].scores == {0: 0.5}
     assert [row.label for row in second.rows] == ["loss=ce", "loss=pp"]
-    without, _ = compare(runs, baseline="loss=pp")
+    without, _ = compare(runs, baselines=Baselines("loss=pp"))
     assert without.baseline is None
     assert without.rows[0].difference is None
 
@@ -95,7 +99,7 @@ def test_equal_overrides_with_other_settings_are_never_in_one_row():
 def test_runs_that_did_not_finish_are_listed():
     early = run("loss=pp", 2, state="failed: DataError: gone", name="early")
     runs = [run("loss=pp", 0, 0.5), run("loss=pp", 1, state="not finished"), Run(**{**vars(early), "settings": None})]
-    (comparison,) = compare([*runs, run("loss=ce", 0, state="not finished")], baseline="loss=pp")
+    (comparison,) = compare([*runs, run("loss=ce", 0, state="not finished")], baselines=Baselines("loss=pp"))
     first, second = comparison.rows
     assert (len(first.runs), first.seeds, second.seeds) == (1, 3, 1)
     assert second.spread is None
@@ -122,6 +126,35 @@ def test_other_metrics_lie_deeper_and_may_be_absent():
         compare(runs, "iou.Pol")
     with pytest.raises(ConfigError, match=r"540 in .* is no fraction"):
         compare([run("loss=ce", 0, 0.5, step=540)], "step")
+
+
+def test_the_measures_that_nobody_asked_for_cannot_stop_a_report():
+    odd = run("loss=ce", 1, 0.5, pixel_accuracy=91.0, b_miou="high", iou={"a": float("inf")})
+    (comparison,) = compare([run("loss=ce", 0, 0.5, pixel_accuracy=0.9), odd], thin=["a"])
+    assert comparison.rows[0].measured["pixel_accuracy"].scores == {0: 0.9}
+    assert [measure.key for measure in comparison.measures] == ["miou", "pixel_accuracy"]
+
+
+def test_images_say_what_differences_hang_on_and_unreadable_ones_are_a_note(tmp_path):
+    def counted(seed, name):
+        rows = np.array([[0, 0, 0, 50 + seed], [0, 1, 0, 50], [1, 1, 1, 80], [1, 1, 0, 20 + 5 * seed]])
+        write_image_counts(tmp_path / name, ImageCounts(["a", "b"], ["x", "y"], rows, rows, 3))
+        return tmp_path / name
+
+    runs = [
+        replace(
+            run(f"loss={loss}", seed, 0.5 + seed / 9 + place / 7), images=counted(seed + place, f"{loss}{seed}.npz")
+        )
+        for place, loss in enumerate(("ce", "pp"))
+        for seed in (0, 1)
+    ]
+    (comparison,) = compare(runs)
+    assert comparison.rows[1].measured["miou"].images is not None
+    assert comparison.rows[0].measured["miou"].images is None, "it is the baseline"
+    (tmp_path / "pp1.npz").write_text("")
+    (comparison,) = compare(runs)
+    assert comparison.rows[1].measured["miou"].images is not None, "the other seed has them still"
+    assert "pp1.npz holds no counts of images" in comparison.notes[0]
 
 
 def test_costs_are_the_median_step_and_the_highest_memory():

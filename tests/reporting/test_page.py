@@ -8,7 +8,7 @@ import re
 import pytest
 
 from contextrast.reporting.comparison import compare
-from contextrast.reporting.comparison_tables import comma_separated
+from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.page import html_page
 from contextrast.reporting.runs import read_runs
 from tests.reporting.page_runs import Page, write_comparison, write_full_run
@@ -34,9 +34,10 @@ def test_the_table_says_what_the_csv_says(tmp_path):
     assert [cell for cell in head if " to " not in cell] == [
         "setting",
         "seeds",
-        "miou %",
+        "mIoU %",
         "difference",
         "95 % interval",
+        "verdict",
     ]
     assert [line[0] for line in lines] == [row["setting"] for row in rows]
     for line, row in zip(lines, rows, strict=True):
@@ -133,7 +134,7 @@ def test_datasets_have_sections_of_their_own(tmp_path):
     ids = {attributes.get("id") for _, attributes, _ in page.elements}
     assert {link.removeprefix("#") for link in links} <= ids, "no link leads nowhere"
     assert [heading["id"] for heading in page.all("h2")] == ["s0-title", "s1-title"]
-    scores = [table for table in page.tables if "miou %" in table[0]]
+    scores = [table for table in page.tables if "mIoU %" in table[0]]
     assert [[row[0] for row in table[1:]] for table in scores] == [["loss.alpha=0.1 data=camvid"], ["defaults"]]
     assert len(page.data) == 2
 

@@ -9,8 +9,10 @@ from rich import get_console
 from rich.console import Console
 
 from contextrast.errors import ContextrastError
-from contextrast.reporting.comparison import compare
-from contextrast.reporting.comparison_tables import comma_separated, markdown, terminal_tables
+from contextrast.reporting.baselines import Baselines
+from contextrast.reporting.comparison import Comparison, compare
+from contextrast.reporting.comparison_csv import comma_separated
+from contextrast.reporting.comparison_tables import explanation, markdown, terminal_tables
 from contextrast.reporting.page import html_page
 from contextrast.reporting.runs import read_runs
 
@@ -22,12 +24,9 @@ def report(arguments: argparse.Namespace) -> None:
         ContextrastError: If a folder holds no runs, or there is no such metric or baseline.
     """
     records = read_runs(arguments.folders)
-    comparisons = compare(records.runs, arguments.metric, arguments.baseline)
+    comparisons = compare(records.runs, arguments.metric, chosen_baselines(arguments), arguments.thin)
     console = get_console()
-    for comparison in comparisons:
-        console.print(*terminal_tables(comparison, console), sep="\n")
-        for note in comparison.notes:
-            console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    show(comparisons, console)
     for path, reason in records.left_out.items():
         console.print(f"left out: {path}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if arguments.markdown is not None:
@@ -36,6 +35,43 @@ def report(arguments: argparse.Namespace) -> None:
         _write(arguments.csv, comma_separated(comparisons), console)
     if arguments.html is not None:
         _write(arguments.html, html_page(comparisons, records.left_out), console)
+
+
+def show(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Print comparisons: their tables, what the numbers are, and notes."""
+    for comparison in comparisons:
+        console.print(*terminal_tables(comparison, console), sep="\n")
+        console.print(explanation(comparison), style="dim", markup=False, highlight=False)
+        for note in comparison.notes:
+            console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def add_baseline_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is compared with what, and by which measure."""
+    parser.add_argument("--baseline", metavar="ROW", help="row to compare with, or a part of its name; default: first")
+    parser.add_argument(
+        "--against", nargs=2, action="append", default=[], metavar=("ROW", "BASELINE"),
+        help="compare this row with a baseline of its own; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--own-base", action="store_true",
+        help="compare a contrast with the row of loss=ce whose other settings are the same, where there is one: "
+        "Contextrast on Lovász with Lovász",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metric", default="miou",
+        help="what the verdict is about: miou, thin, b_miou, pixel_accuracy, or a score of metrics.json such as "
+        "best.miou or iou.Pole (default: miou)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--thin", nargs="+", metavar="CLASS",
+        help="names of the thin classes; default: those in the dataset's facts, if it has any",
+    )  # fmt: skip
+
+
+def chosen_baselines(arguments: argparse.Namespace) -> Baselines:
+    """What `add_baseline_options` read."""
+    return Baselines(arguments.baseline, [(row, base) for row, base in arguments.against], arguments.own_base)
 
 
 def _write(path: Path, text: str, console: Console) -> None:
@@ -57,15 +93,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="contextrast-report",
-        description="Compare training runs: one row a setting, mean ± standard deviation over its seeds, and the "
-        "paired difference to a baseline on the seeds both have, with its 95 %% interval by Student's t.",
+        description="Compare training runs: one row a setting, mean ± standard deviation over its seeds, and its "
+        "difference to a baseline with seeds as blocks and a 95 %% interval that is adjusted for the number of rows "
+        "(Dunnett); a verdict, and the further seeds that would tell half a point and one.",
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER",
         help="a sweep's folder, run folders, or a folder of results <recipe>/<variant>/<seed>.json, at any depth",
     )  # fmt: skip
-    parser.add_argument("--baseline", metavar="TEXT", help="row to compare with, or a part of its name; default: first")
-    parser.add_argument("--metric", default="miou", help="score of metrics.json, such as miou, best.miou or iou.Pole")
+    add_baseline_options(parser)
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="also write the tables as Markdown")
     parser.add_argument("--csv", type=Path, metavar="PATH", help="also write the rows as CSV, with all digits")
     parser.add_argument(

@@ -73,6 +73,26 @@ def confusion_counts(prediction: Tensor, target: Tensor, num_classes: int, ignor
     return histogram(cells, is_class(target, num_classes, ignore_index), num_classes * columns).view(-1, columns)
 
 
+def image_confusion_counts(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """As `confusion_counts`, for each image of a batch by itself.
+
+    Args:
+        prediction: Predicted ids, integer ``[B, H, W]``.
+        target: Train ids, integer ``[B, H, W]``.
+        num_classes: N.
+        ignore_index: Label that takes part in nothing.
+
+    Returns:
+        int64 ``[B, N, N + 1]``, whose sum over images is what `confusion_counts` finds.
+    """
+    columns = num_classes + 1
+    predicted = torch.where(is_class(prediction, num_classes), prediction.long(), num_classes)
+    place = torch.arange(len(target), device=target.device).view(-1, 1, 1) * (num_classes * columns)
+    cells = place + predicted + target.long() * columns
+    counted = is_class(target, num_classes, ignore_index)
+    return histogram(cells, counted, len(target) * num_classes * columns).view(len(target), num_classes, columns)
+
+
 def iou_from_counts(counts: Tensor) -> Tensor:
     """IoU of each class, TP / (TP + FP + FN), from `confusion_counts`.
 

@@ -1,4 +1,4 @@
-"""Runs as rows: settings against a baseline, over the seeds they share."""
+"""Runs as rows: settings against their baselines, over seeds, by the measures that were fixed beforehand."""
 
 import json
 import statistics
@@ -7,8 +7,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contextrast.errors import ConfigError
-from contextrast.reporting.estimates import Difference, Spread, paired_difference, spread
+from contextrast.reporting.baselines import Baselines
+from contextrast.reporting.blocks import BlockDifferences, Residual, block_differences
+from contextrast.reporting.bootstrap import Interval, Resampled, image_interval, resampled
+from contextrast.reporting.estimates import Difference, Spread, spread
+from contextrast.reporting.image_counts import read_image_counts
+from contextrast.reporting.measures import Keyed, Measure, co_primary, value_of
 from contextrast.reporting.runs import Run, differing_keys
+from contextrast.reporting.verdicts import Runs, Verdict, verdict
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the runs of a row reached by one measure.
+
+    Attributes:
+        scores: By seed, fractions.
+        spread: Their mean and deviation over seeds; None without scores.
+        difference: To the baseline, its interval adjusted for the number of rows; None without a baseline, and where
+            no seeds lead from one to the other.
+        images: Where the difference lies on other images of the same kind; None where runs have no counts of images.
+    """
+
+    scores: Mapping[int, float]
+    spread: Spread | None
+    difference: Difference | None = None
+    images: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -17,19 +41,38 @@ class Row:
 
     Attributes:
         label: The overrides that other rows lack or have other values of.
+        overrides: All that was asked for, by key.
         runs: Its finished runs, one a seed.
         seeds: How many seeds were asked for.
-        scores: The metric by seed, a fraction.
-        spread: Its mean and deviation over seeds; None without scores.
-        difference: To the baseline on shared seeds; None of the baseline itself, and where no seed is shared.
+        metric: Key of the measure that the table is about.
+        measured: What was reached, by the measure's key.
+        baseline: Label of the row that this one is compared with; None of one that is only a baseline.
+        verdict: What the metric's difference says; None without a baseline.
     """
 
     label: str
+    overrides: Mapping[str, str]
     runs: Sequence[Run]
     seeds: int
-    scores: Mapping[int, float]
-    spread: Spread | None
-    difference: Difference | None = None
+    metric: str
+    measured: Mapping[str, Measured]
+    baseline: str | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def scores(self) -> Mapping[int, float]:
+        """The metric by seed, a fraction."""
+        return self.measured[self.metric].scores
+
+    @property
+    def spread(self) -> Spread | None:
+        """The metric's mean and deviation over seeds; None without scores."""
+        return self.measured[self.metric].spread
+
+    @property
+    def difference(self) -> Difference | None:
+        """The metric's difference to the baseline."""
+        return self.measured[self.metric].difference
 
     @property
     def deployed_parameters(self) -> int | None:
@@ -44,8 +87,12 @@ class Row:
     @property
     def step_seconds(self) -> float | None:
         """Median over seeds of the median step."""
-        times = self._recorded("step_seconds")
-        return statistics.median(times) if times else None
+        return _median(self._recorded("step_seconds"))
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Median over seeds of the whole training."""
+        return _median(self._recorded("train_seconds"))
 
     @property
     def peak_memory_bytes(self) -> int | None:
@@ -63,27 +110,40 @@ class Comparison:
 
     Attributes:
         title: The dataset, or the recipe of results.
-        metric: What is compared, a key of ``metrics.json``.
+        measures: What the table is about first, then the co-primary measures that any run has.
         rows: In the order of their jobs.
-        baseline: Label of the row the others are compared with; None where this comparison has no such row.
+        baseline: Label of the row that those without a baseline of their own are compared with; None where this
+            comparison has no such row.
         notes: What the reader has to know: runs without a score and why, seeds that were run twice.
+        residual: What single runs vary by in the metric; None where that cannot be told.
+        comparisons: How many differences hold together.
     """
 
     title: str
-    metric: str
+    measures: Sequence[Measure]
     rows: Sequence[Row]
     baseline: str | None
     notes: Sequence[str]
+    residual: Residual | None = None
+    comparisons: int = 0
+
+    @property
+    def metric(self) -> str:
+        """Key of what the table is about."""
+        return self.measures[0].key
 
 
-def compare(runs: Sequence[Run], metric: str = "miou", baseline: str | None = None) -> list[Comparison]:
-    """Group runs by dataset and setting.
+def compare(
+    runs: Sequence[Run], metric: str = "miou", baselines: Baselines | None = None, thin: Sequence[str] | None = None
+) -> list[Comparison]:
+    """Group runs by dataset and setting, and compare each setting with its baseline.
 
     Args:
         runs: Any runs.
-        metric: A fraction in ``metrics.json``; dots lead into it, such as ``iou.Pole``.
-        baseline: Label of the row that others are compared with, or a part of it that no other label has; None takes
-            the first row.
+        metric: A co-primary measure (``miou``, ``thin``, ``b_miou``, ``pixel_accuracy``), or a fraction in
+            ``metrics.json``; dots lead into it, such as ``iou.Pole``.
+        baselines: What is compared with what; None compares with the first row.
+        thin: Names of thin classes; None takes those of the dataset's facts.
 
     Returns:
         One comparison a dataset or recipe: runs of different ones are never in one table.
@@ -91,51 +151,103 @@ def compare(runs: Sequence[Run], metric: str = "miou", baseline: str | None = No
     Raises:
         ConfigError: If no comparison has such a baseline, or no run has the metric, or it is no fraction.
     """
+    chosen = baselines or Baselines()
+    known = co_primary(thin)
+    first = next((measure for measure in known if measure.key == metric), Keyed(metric, metric))
+    measures = [first, *(measure for measure in known if measure.key != metric)]
     measured = _grouped(runs, lambda run: _text(run.data))
     titles = _titles([group[0].data for group in measured])
-    tables = [(title, *_rows(group, metric)) for title, group in zip(titles, measured, strict=True)]
+    tables = [(title, *_rows(group, measures)) for title, group in zip(titles, measured, strict=True)]
     if not any(row.scores for _, rows, _ in tables for row in rows) and any(run.metrics for run in runs):
         raise ConfigError(
-            f"--metric {metric}: no run has it. It is a key of metrics.json such as miou, best.miou, pixel_accuracy, "
-            "mean_accuracy or iou.CLASS."
+            f"--metric {metric}: no run has it. It is miou, thin, b_miou, pixel_accuracy, or a key of metrics.json "
+            "such as best.miou, mean_accuracy or iou.CLASS."
         )
-    chosen = [_choose([row.label for row in rows], baseline) for _, rows, _ in tables]
-    if tables and not any(chosen):
-        labels = "\n  ".join(row.label for _, rows, _ in tables for row in rows)
-        raise ConfigError(f"--baseline {baseline}: no row, or more than one, is called so. There are\n  {labels}")
-    return [
-        Comparison(title, metric, _against(rows, label), label, notes)
-        for (title, rows, notes), label in zip(tables, chosen, strict=True)
+    chosen.check([[row.label for row in rows] for _, rows, _ in tables])
+    return [_compared(title, rows, notes, measures, chosen) for title, rows, notes in tables]
+
+
+def _compared(
+    title: str, rows: Sequence[Row], notes: Sequence[str], measures: Sequence[Measure], baselines: Baselines
+) -> Comparison:
+    """The rows with their differences, by the measures that any of them has."""
+    shown = [
+        measures[0],
+        *(measure for measure in measures[1:] if any(row.measured[measure.key].scores for row in rows)),
     ]
+    places, default = baselines.of([(row.label, row.overrides) for row in rows])
+    notes = list(notes)
+    images = [_resampled(row, shown, notes) for row in rows]
+    found = {
+        measure.key: block_differences([row.measured[measure.key].scores for row in rows], places) for measure in shown
+    }
+    compared = [
+        row if base is None else _against(place, base, rows, images, found) for place, (row, base) in
+        enumerate(zip(rows, places, strict=True))
+    ]  # fmt: skip
+    first = found[shown[0].key]
+    return Comparison(
+        title, shown, compared, None if default is None else rows[default].label, notes, first.residual,
+        sum(difference is not None for difference in first.differences),
+    )  # fmt: skip
 
 
-def value_of(metrics: Mapping[str, Any] | None, key: str) -> Any:
-    """The value that a dotted key leads to; None where there is none."""
-    value: Any = metrics
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _against(
+    place: int,
+    base: int,
+    rows: Sequence[Row],
+    images: Sequence[Mapping[int, Resampled]],
+    found: Mapping[str, BlockDifferences],
+) -> Row:
+    """A row with its differences to its baseline, and what they say."""
+    row, baseline = rows[place], rows[base]
+    measured = dict(row.measured)
+    for key, blocks in found.items():
+        interval = image_interval(images[place], images[base], key)
+        measured[key] = replace(measured[key], difference=blocks.differences[place], images=interval)
+    first = found[row.metric]
+    own, others = (Runs(len(side.scores), side.train_seconds) for side in (row, baseline))
+    said = verdict(first.differences[place], own, others, first.residual, first.correlation)
+    return replace(row, measured=measured, baseline=baseline.label, verdict=said)
 
 
-def _rows(runs: Sequence[Run], metric: str) -> tuple[list[Row], list[str]]:
+def _resampled(row: Row, measures: Sequence[Measure], notes: list[str]) -> dict[int, Resampled]:
+    """Scores on resampled images of those runs that have counts of images."""
+    scores = {}
+    for run in row.runs:
+        if run.images is None:
+            continue
+        try:
+            scores[run.seed] = resampled(read_image_counts(run.images), measures)
+        except ConfigError as error:
+            notes.append(f"{row.label}, seed {run.seed}: {error}")
+    return scores
+
+
+def _rows(runs: Sequence[Run], measures: Sequence[Measure]) -> tuple[list[Row], list[str]]:
     """One row a setting, and notes on the runs that do not count."""
     rows: list[Row] = []
     notes: list[str] = []
     for label, group in _settings(runs):
         counted: dict[int, Run] = {}
-        scores: dict[int, float] = {}
         for run in group:
-            score = _score(run, metric)
-            if score is None:
-                state = run.state if run.metrics is None else f"has no {metric}"
+            if _asked_score(run, measures[0]) is None:
+                state = run.state if run.metrics is None else f"has no {measures[0].key}"
                 notes.append(f"{label}, seed {run.seed}: {state}")
             elif run.seed in counted:
                 notes.append(f"{label}, seed {run.seed}: there twice, {run.path} is left out")
             else:
-                counted[run.seed], scores[run.seed] = run, score
+                counted[run.seed] = run
+        finished = list(counted.values())
+        measured = {measure.key: _measured(finished, measure) for measure in measures}
         seeds = len({run.seed for run in group})
-        rows.append(Row(label, list(counted.values()), seeds, scores, spread(list(scores.values()))))
+        rows.append(Row(label, group[0].overrides, finished, seeds, measures[0].key, measured))
     return rows, notes
+
+
+def _measured(runs: Sequence[Run], measure: Measure) -> Measured:
+    scores = {run.seed: score for run in runs if (score := _score(run, measure)) is not None}
+    return Measured(scores, spread(list(scores.values())))
 
 
 def _settings(runs: Sequence[Run]) -> Iterator[tuple[str, list[Run]]]:
@@ -156,22 +268,6 @@ def _settings(runs: Sequence[Run]) -> Iterator[tuple[str, list[Run]]]:
             yield asked(alike[0]) + (f" ({apart})" if apart else ""), group
 
 
-def _against(rows: Sequence[Row], baseline: str | None) -> list[Row]:
-    """The rows with their differences to the baseline."""
-    scores: Mapping[int, float] = next((row.scores for row in rows if row.label == baseline), {})
-    return [
-        row if row.label == baseline else replace(row, difference=paired_difference(row.scores, scores)) for row in rows
-    ]
-
-
-def _choose(labels: Sequence[str], text: str | None) -> str | None:
-    """The label that is or contains the text, if it is the only one; the first label for no text."""
-    if text is None or text in labels:
-        return text or labels[0]
-    containing = [label for label in labels if text in label]
-    return containing[0] if len(containing) == 1 else None
-
-
 def _titles(measured: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name for each dataset or recipe; those of one name also show what they differ in."""
     names = [str(data.get("recipe") or data.get("data.dataset._target_")).rpartition(".")[2] for data in measured]
@@ -183,18 +279,26 @@ def _titles(measured: Sequence[Mapping[str, Any]]) -> list[str]:
     return titles
 
 
-def _score(run: Run, metric: str) -> float | None:
-    """The metric of a run; None where it has none.
+def _score(run: Run, measure: Measure) -> float | None:
+    """What a run reached by a measure; None where that is not recorded, or is no fraction, as foreign files may say."""
+    value = measure.value(run.metrics)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _asked_score(run: Run, measure: Measure) -> float | None:
+    """As `_score`, of the measure that was asked for.
 
     Raises:
         ConfigError: If it is no fraction.
     """
-    value = value_of(run.metrics, metric)
-    if value is None or value != value:  # noqa: PLR0124  (not a number, as a foreign file may say)
-        return None
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError(f"--metric {metric}: {value} in {run.path} is no fraction. Choose a score such as miou.")
-    return float(value)
+    value, score = measure.value(run.metrics), _score(run, measure)
+    if score is None and value is not None and value == value:  # noqa: PLR0124  (not a number is not recorded)
+        raise ConfigError(f"--metric {measure.key}: {value} in {run.path} is no fraction. Choose a score such as miou.")
+    return score
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
 
 
 def _grouped(runs: Iterable[Run], key: Callable[[Run], str]) -> list[list[Run]]:

@@ -1,46 +1,74 @@
-"""Comparisons as people and programs read them: a table on the terminal, Markdown, CSV."""
+"""Comparisons as people read them: tables on the terminal, and Markdown."""
 
-import csv
-import io
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from contextrast.reporting.comparison import Comparison, Row
+from contextrast.reporting.bootstrap import RESAMPLES, Interval
+from contextrast.reporting.comparison import Comparison, Measured, Row
 from contextrast.reporting.estimates import Difference, Spread
 from contextrast.reporting.tables import ABSENT, percent
+from contextrast.reporting.verdicts import DIFFERENCES, SHARE, Effort
 
-_SCORES: Final = 5  # columns up to the interval; those that follow are costs
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its heading, and the lines of a row's cell."""
+
+    heading: str
+    lines: Callable[[Row], Sequence[str]]
 
 
 def terminal_tables(comparison: Comparison, console: Console) -> list[Table]:
-    """A comparison for the terminal: one row a setting, in two tables where one would not fit into its width."""
-    lines = [[*_headings(comparison)], *(_cells(row, comparison.baseline) for row in comparison.rows)]
-    lines[0][3] = "difference"  # which row is the baseline stands in the column itself
-    whole = _table(comparison.title, lines)
+    """A comparison for the terminal: one row a setting, in several tables where one would not fit into its width."""
+    parts = {
+        "": [_SEEDS, *_metric(comparison), *_verdict(comparison)],
+        "measures": [_measure(measure.key, measure.heading) for measure in comparison.measures[1:]],
+        "how sure": _certainty(comparison),
+        "costs": _COSTS,
+    }
+    whole = _table(comparison.title, comparison, [column for columns in parts.values() for column in columns])
     if Measurement.get(console, console.options.update(width=1000), whole).maximum <= console.width:
         return [whole]
-    scores, costs = [line[:_SCORES] for line in lines], [[line[0], *line[_SCORES:]] for line in lines]
-    return [_table(comparison.title, scores), _table(f"{comparison.title}: costs", costs)]
+    return [
+        _table(f"{comparison.title}: {part}" if part else comparison.title, comparison, columns)
+        for part, columns in parts.items()
+        if columns
+    ]
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
-    """Comparisons as Markdown: a heading, a table and its notes for each."""
+    """Comparisons as Markdown: a heading, a table, what its numbers are, and its notes for each."""
     return "\n\n".join(_section(comparison) for comparison in comparisons) + "\n"
 
 
-def comma_separated(comparisons: Sequence[Comparison]) -> str:
-    """Comparisons as CSV with all digits: scores and differences are fractions; what is not known is empty."""
-    records = [_record(comparison, row) for comparison in comparisons for row in comparison.rows]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+def explanation(comparison: Comparison) -> str:
+    """What the numbers of a comparison are, in a few sentences; empty where there is nothing but means."""
+    count, residual = comparison.comparisons, comparison.residual
+    if not count:
+        return ""
+    sentences = ["Differences are in points, by least squares over settings and seeds."]
+    if residual is not None:
+        together = f", adjusted (Dunnett) so that all {count} hold together" if count > 1 else ""
+        sentences.append(f"Intervals are those of 95 %{together}; each measure is adjusted by itself.")
+        sentences.append(
+            f"By {comparison.measures[0].heading}, runs vary by {100 * residual.deviation:.2f} points beyond setting "
+            f"and seed ({_degrees(residual.freedom)})."
+        )
+        sentences.append(
+            "Further seeds, and hours of training for setting and baseline, are those that tell such a true "
+            f"difference with {100 * SHARE:.0f} % probability."
+        )
+    if any(measured.images for row in comparison.rows for measured in row.measured.values()):
+        sentences.append(
+            f"Other images: the middle 95 % of the difference over {RESAMPLES} resamples of the images, with the same "
+            "networks."
+        )
+    return " ".join(sentences)
 
 
 def signed_percent(value: float) -> str:
@@ -48,33 +76,120 @@ def signed_percent(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
-def _table(title: str, lines: Sequence[Sequence[str]]) -> Table:
-    """A table of lines, headings first; settings have one override a line."""
-    table = Table(title=Text(title), title_justify="left")
-    for number, heading in enumerate(lines[0]):
+def bracketed(interval: Interval | Difference | None) -> str:
+    """An interval in points, ``"[-0.65, +1.50]"``, or a dash."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ABSENT
+    return f"[{signed_percent(interval.low)}, {signed_percent(interval.high)}]"
+
+
+def effort_text(effort: Effort | None) -> str:
+    """What telling a difference takes: ``"9 seeds, 7.2 h"``, ``"none"`` if no further seed, or a dash."""
+    if effort is None:
+        return ABSENT
+    if effort.seeds == 0:
+        return "none"
+    seeds = f"{effort.seeds} {'seed' if effort.seeds == 1 else 'seeds'}"
+    return seeds if effort.hours is None else f"{seeds}, {_hours(effort.hours)}"
+
+
+def _hours(hours: float) -> str:
+    if hours < 1:
+        return f"{60 * hours:.0f} min" if hours > 1 / 60 or hours == 0 else "< 1 min"
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+
+
+def _degrees(freedom: int) -> str:
+    return f"{freedom} degree{'' if freedom == 1 else 's'} of freedom"
+
+
+def _table(title: str, comparison: Comparison, columns: Sequence[_Column]) -> Table:
+    """A table of some columns; settings have one override a line."""
+    cells = [[Text("\n".join(column.lines(row)), justify="right") for column in columns] for row in comparison.rows]
+    apart = any("\n" in cell.plain for line in cells for cell in line)
+    table = Table(title=Text(title), title_justify="left", show_lines=apart)
+    for number, heading in enumerate(["setting", *(column.heading for column in columns)]):
         table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
-    for setting, *numbers in lines[1:]:
-        table.add_row(Text(setting.replace(" ", "\n")), *numbers)
+    for row, line in zip(comparison.rows, cells, strict=True):
+        table.add_row(Text("\n".join(_setting(row, comparison))), *line)
     return table
 
 
-def _headings(comparison: Comparison) -> list[str]:
-    difference = f"difference to {comparison.baseline}" if comparison.baseline else "difference"
-    scores = ["setting", "seeds", f"{comparison.metric} %", difference, "95 % interval"]
-    return [*scores, "parameters", "training only", "step", "memory"]
+def _setting(row: Row, comparison: Comparison) -> list[str]:
+    """The row's name, one override a line, and its baseline where that is one of its own."""
+    if row.baseline is None or row.baseline == comparison.baseline:
+        return row.label.split(" ")
+    first, *others = row.baseline.split(" ")
+    return [*row.label.split(" "), f"against {first}", *(f"  {other}" for other in others)]
 
 
-def _cells(row: Row, baseline: str | None) -> list[str]:
-    return [
-        row.label,
-        str(row.seeds) if len(row.runs) == row.seeds else f"{len(row.runs)} of {row.seeds}",
-        _spread(row.spread),
-        *(("baseline", "") if row.label == baseline else _difference(row.difference)),
-        _in(row.deployed_parameters, 1e6, "M"),
-        _in(row.training_only_parameters, 1e6, "M"),
-        _in(row.step_seconds, 1e-3, "ms", digits=0),
-        _in(row.peak_memory_bytes, 2**30, "GiB"),
-    ]
+def _metric(comparison: Comparison) -> list[_Column]:
+    """The score and its difference."""
+    score = _Column(f"{comparison.measures[0].heading} %", lambda row: [_spread(row.spread)])
+    if len(comparison.rows) == 1:
+        return [score]
+    return [score, _Column("difference\n95 % interval", lambda row: _difference(row, row.measured[row.metric]))]
+
+
+def _difference(row: Row, measured: Measured) -> list[str]:
+    if row.baseline is None:
+        return ["baseline"]
+    if measured.difference is None:
+        return [ABSENT]
+    return [signed_percent(measured.difference.mean), bracketed(measured.difference)]
+
+
+def _verdict(comparison: Comparison) -> list[_Column]:
+    if len(comparison.rows) == 1:
+        return []
+    return [_Column("verdict", lambda row: [row.verdict.words if row.verdict else ""])]
+
+
+def _measure(key: str, heading: str) -> _Column:
+    """A further measure: its mean and deviation, its difference and that difference's interval below each other."""
+
+    def lines(row: Row) -> list[str]:
+        measured = row.measured[key]
+        if row.baseline is None or measured.difference is None:
+            return [_spread(measured.spread)]
+        return [_spread(measured.spread), *_difference(row, measured)]
+
+    return _Column(f"{heading} %", lines)
+
+
+def _certainty(comparison: Comparison) -> list[_Column]:
+    """How the difference depends on the images, and what would tell differences of some sizes."""
+    columns = []
+    if any(row.measured[row.metric].images for row in comparison.rows):
+        columns.append(
+            _Column("other images", lambda row: [_if_compared(row, bracketed(row.measured[row.metric].images))])
+        )
+    if comparison.residual is not None and comparison.comparisons:
+        columns += [_effort(place, size) for place, size in enumerate(DIFFERENCES)]
+    return columns
+
+
+def _effort(place: int, size: float) -> _Column:
+    return _Column(
+        f"to tell {100 * size:.1f}", lambda row: [effort_text(row.verdict.efforts[place]) if row.verdict else ""]
+    )
+
+
+def _if_compared(row: Row, text: str) -> str:
+    return "" if row.baseline is None else text
+
+
+_SEEDS = _Column(
+    "seeds", lambda row: [str(row.seeds) if len(row.runs) == row.seeds else f"{len(row.runs)} of {row.seeds}"]
+)
+
+_COSTS = [
+    _Column("parameters", lambda row: [_in(row.deployed_parameters, 1e6, "M")]),
+    _Column("training\nonly", lambda row: [_in(row.training_only_parameters, 1e6, "M")]),
+    _Column("step", lambda row: [_in(row.step_seconds, 1e-3, "ms", digits=0)]),
+    _Column("memory", lambda row: [_in(row.peak_memory_bytes, 2**30, "GiB")]),
+    _Column("training", lambda row: [ABSENT if row.train_seconds is None else _hours(row.train_seconds / 3600)]),
+]
 
 
 def _spread(spread: Spread | None) -> str:
@@ -83,47 +198,36 @@ def _spread(spread: Spread | None) -> str:
     return percent(spread.mean) + ("" if spread.std is None else f" ± {percent(spread.std)}")
 
 
-def _difference(difference: Difference | None) -> tuple[str, str]:
-    if difference is None:
-        return ABSENT, ABSENT
-    if difference.low is None or difference.high is None:
-        return signed_percent(difference.mean), ABSENT
-    interval = f"[{signed_percent(difference.low)}, {signed_percent(difference.high)}]"
-    return signed_percent(difference.mean), interval
-
-
 def _in(value: float | None, unit: float, name: str, digits: int = 2) -> str:
     """A value in a unit, or a dash where it is not known."""
     return ABSENT if value is None else f"{value / unit:.{digits}f} {name}"
 
 
 def _section(comparison: Comparison) -> str:
-    """Title, table and notes of a comparison."""
-    headings = _headings(comparison)
-    rows = [_cells(row, comparison.baseline) for row in comparison.rows]
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *([f"`{first}`", *rest] for first, *rest in rows)]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+    """Title, table, explanation and notes of a comparison."""
+    columns = [
+        _SEEDS, *_metric(comparison), *_verdict(comparison),
+        *(_measure(measure.key, measure.heading) for measure in comparison.measures[1:]),
+        *_certainty(comparison), *_COSTS,
+    ]  # fmt: skip
+    headings = ["setting", *(column.heading for column in columns)]
+    lines = [headings, ["---", *["---:"] * len(columns)], *_markdown_rows(comparison, columns)]
+    table = "\n".join("| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines)
     notes = "\n".join(f"* {note}" for note in comparison.notes)
-    return "\n\n".join(part for part in (f"## {comparison.title}", table, notes) if part)
+    parts = (f"## {_title(comparison)}", table, explanation(comparison), notes)
+    return "\n\n".join(part for part in parts if part)
 
 
-def _record(comparison: Comparison, row: Row) -> dict[str, Any]:
-    spread, difference = row.spread, row.difference
-    return {
-        "table": comparison.title,
-        "setting": row.label,
-        "metric": comparison.metric,
-        "seeds": row.seeds,
-        "finished": len(row.runs),
-        "mean": spread and spread.mean,
-        "std": spread and spread.std,
-        "baseline": comparison.baseline,
-        "difference": difference and difference.mean,
-        "low": difference and difference.low,
-        "high": difference and difference.high,
-        "pairs": difference and difference.count,
-        "deployed_parameters": row.deployed_parameters,
-        "training_only_parameters": row.training_only_parameters,
-        "step_seconds": row.step_seconds,
-        "peak_memory_bytes": row.peak_memory_bytes,
-    }
+def _title(comparison: Comparison) -> str:
+    return f"{comparison.title}, against `{comparison.baseline}`" if comparison.comparisons else comparison.title
+
+
+def _markdown_rows(comparison: Comparison, columns: Sequence[_Column]) -> Iterator[list[str]]:
+    for row in comparison.rows:
+        own = row.baseline is not None and row.baseline != comparison.baseline
+        name = f"`{row.label}`" + (f" against `{row.baseline}`" if own else "")
+        yield [name, *("\n".join(column.lines(row)) for column in columns)]
+
+
+def _markdown_cell(text: str) -> str:
+    return text.strip().replace("|", "/").replace("\n", " ")

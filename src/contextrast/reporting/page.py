@@ -1,6 +1,5 @@
 """Comparisons as one self-contained HTML page: tables, curves, classes, pictures, costs, commands."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +7,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from contextrast.reporting.comparison import Comparison, Row, value_of
-from contextrast.reporting.comparison_tables import signed_percent
+from contextrast.reporting.comparison import Comparison, Row
+from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, signed_percent
 from contextrast.reporting.page_axes import Axis
 from contextrast.reporting.page_classes import class_scores
 from contextrast.reporting.page_curves import Chart, charts
 from contextrast.reporting.page_environment import Command, Surroundings, commands, surroundings
 from contextrast.reporting.page_pictures import Gallery, gallery
 from contextrast.reporting.tables import ABSENT, percent
+from contextrast.reporting.verdicts import DIFFERENCES
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,12 @@ class Line:
         score: Places of mean − deviation, mean, mean + deviation; without a deviation all three are the mean's.
         interval: Places of the difference's low end, mean and high end; without an interval all three are the mean's,
             and ends beyond the axis lie at its end.
-        train_seconds: Median over seeds.
     """
 
     row: Row
     dots: Sequence[float]
     score: Sequence[float]
     interval: Sequence[float]
-    train_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ class Section:
         commands: How its runs were started.
         surroundings: Where they took place.
         notes: Those of the comparison, and what could not be read or shown.
+        explanation: What the numbers are.
+        images: Whether any difference was looked at on other images.
     """
 
     comparison: Comparison
@@ -65,6 +65,8 @@ class Section:
     commands: Sequence[Command]
     surroundings: Sequence[Surroundings]
     notes: Sequence[str]
+    explanation: str
+    images: bool
 
 
 def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -> str:
@@ -80,6 +82,7 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
     # Whoever sends a run folder could write into it what a browser would execute: everything is escaped.
     environment = Environment(loader=PackageLoader("contextrast.reporting"), autoescape=True, undefined=StrictUndefined)
     environment.filters.update(percent=_percent, points=_points, quantity=_quantity, duration=_duration, fact=_fact)
+    environment.filters.update(interval=bracketed, effort=effort_text)
     rows = [row for comparison in comparisons for row in comparison.rows]
     return environment.get_template("report.html").render(
         sections=[_section(comparison) for comparison in comparisons],
@@ -87,6 +90,7 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
         settings=len(rows),
         left_out=left_out,
         ABSENT=ABSENT,
+        DIFFERENCES=DIFFERENCES,
     )
 
 
@@ -100,7 +104,8 @@ def _section(comparison: Comparison) -> Section:
     data = class_scores(comparison) | {"pictures": pictures.data if pictures else None}
     started, places = commands(rows, notes), surroundings(rows, notes)
     lines = [_line(row, scores, differences) for row in rows]
-    return Section(comparison, lines, scores, differences, drawn, data, pictures, started, places, notes)
+    said, images = explanation(comparison), any(row.measured[row.metric].images for row in rows)
+    return Section(comparison, lines, scores, differences, drawn, data, pictures, started, places, notes, said, images)
 
 
 def _line(row: Row, scores: Axis, differences: Axis) -> Line:
@@ -109,7 +114,6 @@ def _line(row: Row, scores: Axis, differences: Axis) -> Line:
         dots=[scores.place(value) for value in row.scores.values()],
         score=[scores.place(value) for value in _ends(row)],
         interval=[differences.place(value) for value in _interval(row)],
-        train_seconds=_train_seconds(row),
     )
 
 
@@ -132,12 +136,6 @@ def _extent(rows: Sequence[Row]) -> list[float]:
     firm = [row for row in rows if row.difference and row.difference.count > 2]
     means = [row.difference.mean for row in rows if row.difference]
     return [*means, *(value for row in firm or rows for value in _interval(row))]
-
-
-def _train_seconds(row: Row) -> float | None:
-    times = [value_of(run.metrics, "train_seconds") for run in row.runs]
-    known = [time for time in times if isinstance(time, int | float)]
-    return statistics.median(known) if known else None
 
 
 def _percent(value: float | None) -> str:

@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contextrast.reporting.comparison import Comparison, Row, value_of
+from contextrast.reporting.comparison import Comparison, Row
 from contextrast.reporting.estimates import paired_difference, spread
+from contextrast.reporting.measures import value_of
 from contextrast.reporting.runs import Run
 
 _MATRIX: Final = 40  # classes; the cells of more could not be read, and their numbers would make the page large
@@ -19,24 +20,22 @@ def class_scores(comparison: Comparison) -> dict[str, Any]:
     """What the page's script draws of the classes, as plain containers.
 
     Returns:
-        ``classes``; ``baseline``, the place of the baseline's row or None; ``settings``, one a row, with ``label``,
-        ``iou`` (means over seeds) and ``difference`` (mean, low and high, paired by seed), fractions by class or None,
-        ``confusion``, shares of a class's labelled pixels in percent (None of more than 40 classes), and ``largest``,
-        its largest cells beside the diagonal (labelled class, predicted class, share). With a baseline these are
-        differences to its shares on shared seeds.
+        ``classes``; ``settings``, one a row, with ``label``, ``baseline`` (place of the row it is compared with),
+        ``iou`` (means over seeds) and ``difference`` (mean, low and high, paired by seed, each class by itself),
+        fractions by class or None, ``confusion``, shares of a class's labelled pixels in percent (None of more than 40
+        classes), and ``largest``, its largest cells beside the diagonal (labelled class, predicted class, share). With
+        a baseline these are differences to its shares on shared seeds.
     """
     rows = comparison.rows
     classes = list(dict.fromkeys(name for row in rows for run in row.runs for name in _iou(run)))
-    places = [place for place, row in enumerate(rows) if row.label == comparison.baseline]
-    baseline = rows[places[0]] if places else None
-    return {
-        "classes": classes,
-        "baseline": places[0] if places else None,
-        "settings": [
-            {"label": row.label, **_scores(row, baseline, classes), **_confusions(row, baseline, classes)}
-            for row in rows
-        ],
-    }
+    places = {row.label: place for place, row in enumerate(rows)}
+    settings = []
+    for row in rows:
+        place = None if row.baseline is None else places[row.baseline]
+        baseline = None if place is None else rows[place]
+        scores = _scores(row, baseline, classes) | _confusions(row, baseline, classes)
+        settings.append({"label": row.label, "baseline": place, **scores})
+    return {"classes": classes, "settings": settings}
 
 
 def _scores(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -45,8 +44,7 @@ def _scores(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[str,
         values = _by_seed(row, name)
         mean = spread(list(values.values()))
         means.append(mean and mean.mean)
-        compared = baseline is not None and baseline is not row
-        difference = paired_difference(values, _by_seed(baseline, name)) if baseline and compared else None
+        difference = paired_difference(values, _by_seed(baseline, name)) if baseline else None
         differences.append(difference and [difference.mean, difference.low, difference.high])
     return {"iou": means, "difference": differences}
 
@@ -54,7 +52,7 @@ def _scores(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[str,
 def _confusions(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[str, Any]:
     """A row's confusions; of a row with a baseline their difference to the baseline's, on shared seeds."""
     matrices = _shares_by_seed(row, classes)
-    if baseline is not None and baseline is not row:
+    if baseline is not None:
         others = _shares_by_seed(baseline, classes)
         matrices = {seed: shares - others[seed] for seed, shares in matrices.items() if seed in others}
     if not matrices:

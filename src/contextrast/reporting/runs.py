@@ -38,6 +38,7 @@ class Run:
         metrics: Content of ``metrics.json``; None if it did not finish.
         state: ``finished``, or why it is not.
         order: Its place among the jobs of its sweep.
+        images: File with its counts of images, see `contextrast.reporting.image_counts`; None where it has none.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Run:
     metrics: Mapping[str, Any] | None
     state: str = "finished"
     order: int = 0
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def read_runs(folders: Sequence[str | Path]) -> Records:
 
 
 def read_result(path: Path) -> Run:
-    """The run behind a file ``<recipe>/<variant>/<seed>.json``, as ``scripts/compare_losses.py`` writes it.
+    """The run behind a file ``<recipe>/<variant>/<seed>.json``, as ``contextrast-compare`` writes it.
 
     Raises:
         ConfigError: If it cannot be read or is no such file.
@@ -109,7 +111,9 @@ def read_result(path: Path) -> Run:
         raise ConfigError(f"{path} is no result of a run: it has no metrics")
     run = variant_run(path, content["recipe"], content["variant"], content["seed"], content["metrics"])
     # what was overridden for all variants alike, and how long the run was, are a part of the recipe
-    return replace(run, settings={"overrides": content.get("overrides", []), "step": content["metrics"].get("step")})
+    settings = {"overrides": content.get("overrides", []), "step": content["metrics"].get("step")}
+    images = path.with_suffix(".npz")
+    return replace(run, settings=settings, images=images if images.is_file() else None)
 
 
 def variant_run(

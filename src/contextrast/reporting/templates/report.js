@@ -103,8 +103,7 @@ for (const data of document.querySelectorAll("[data-part=data]")) {
 
   function drawSetting() {
     const setting = content.settings[part("setting")?.value ?? 0];
-    const baseline = content.baseline === null ? null : content.settings[content.baseline];
-    const compared = setting === baseline ? null : baseline;
+    const compared = setting.baseline === null ? null : content.settings[setting.baseline];
     drawClasses(setting, compared);
     drawConfusion(setting, compared);
   }

@@ -1,0 +1,191 @@
+"""``contextrast-compare``: does a loss help on this data? Runs what is missing of a series, and says a verdict."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from rich import get_console
+from rich.console import Console
+
+from contextrast.cli.app import MENDABLE, near_keys
+from contextrast.cli.report import add_baseline_options, chosen_baselines, show
+from contextrast.cli.series import STOPPED, Job, RunFailedError, Series, SeriesStoppedError
+from contextrast.config import config_directory
+from contextrast.errors import ConfigError
+from contextrast.reporting.comparison import compare
+from contextrast.reporting.records import Variant, find_records
+from contextrast.reporting.runs import Run, by_key, read_result, variant_run
+
+EXAMPLES = """\
+examples:
+  contextrast-compare data=camvid data.root=PATH experiment=camvid_short \\
+      --losses ce contextrast "contextrast loss.negatives.error_map=others" --seeds 0 1 2
+  contextrast-compare ... --dry-run        # what would run, and about how long it takes
+  contextrast-compare ... --table-only     # the table of what is there
+  contextrast-compare data=camvid experiment=camvid_short --take RUN RUN --results results/camvid_short
+
+Each run trains, is evaluated at its last checkpoint (val, one scale), and leaves RESULTS/<loss>/<seed>.json, with the
+confusion matrix of every image beside it. The same command again runs only what is missing; a run that was stopped
+goes on from its last checkpoint. Started twice, two processes share the runs. OMP_NUM_THREADS=1 gives each of them one
+thread; the number is recorded.
+"""
+
+
+def run(arguments: argparse.Namespace) -> list[str]:
+    """Run what is missing, then print the table of everything asked for.
+
+    Returns:
+        What failed.
+
+    Raises:
+        ContextrastError: If something cannot work; before the first run wherever possible.
+    """
+    console = get_console()
+    overrides, results = arguments.overrides, arguments.results or Path("results") / recipe(arguments.overrides)
+    variants = [Variant.parse(text) for text in arguments.losses]
+    series = Series(results, arguments.runs, overrides, arguments.keep_checkpoints)
+    failed: list[str] = []
+    if not arguments.table_only:
+        taken = [series.taken(folder) for folder in arguments.take]
+        jobs = series.jobs(variants, arguments.seeds) if variants else []
+        check([series.command(job) for job in jobs])
+        if arguments.dry_run:
+            plan(series, jobs, taken, console)
+            return []
+        failed = carry_out(series, jobs, taken, console)
+    runs = asked_runs(results, variants, arguments.seeds)
+    if not runs:
+        raise ConfigError(f"{results} holds no results, and none were asked for. Name losses: --losses ce contextrast.")
+    show(compare(runs, arguments.metric, chosen_baselines(arguments), arguments.thin), console)
+    return failed
+
+
+def recipe(overrides: Sequence[str]) -> str:
+    """What results are called: the experiment, or else the data."""
+    asked = by_key(overrides)
+    named = asked.get("experiment") or asked.get("data") or "data=streets"
+    return named.partition("=")[2]
+
+
+def check(commands: Sequence[Sequence[str]]) -> None:
+    """Compose the settings of runs, so that a mistake shows before the first one.
+
+    Raises:
+        HydraException: If settings cannot be composed.
+    """
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        for command in {
+            tuple(text for text in command if not text.startswith(("seed=", "hydra."))) for command in commands
+        }:
+            compose("train", list(command))
+
+
+def plan(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> None:
+    """Print what would run, and about how long it takes."""
+    for job in taken:
+        console.print(
+            f"{job.name}: would be evaluated, from {job.run_dir}", markup=False, highlight=False, soft_wrap=True
+        )
+    times = [series.hours(job) for job in jobs]
+    for job, hours in zip(jobs, times, strict=True):
+        state = "would go on" if job.run_dir.exists() else "would run"
+        about = "" if hours is None else f", about {hours:.1f} h"
+        console.print(f"{job.name}: {state}{about}", markup=False, highlight=False, soft_wrap=True)
+    if not jobs and not taken:
+        console.print("Nothing is missing.")
+    elif jobs and all(hours is not None for hours in times):
+        total = sum(hours for hours in times if hours is not None)
+        console.print(f"{len(jobs)} runs, about {total:.1f} h of training by the records in {series.results}.")
+    elif jobs:
+        console.print(f"{len(jobs)} runs; {series.results} has no record that tells how long they take.")
+
+
+def carry_out(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> list[str]:
+    """Do what is missing; returns what failed.
+
+    Raises:
+        SeriesStoppedError: If a signal stopped it.
+    """
+    failed = []
+    for number, job in enumerate([*taken, *jobs], start=1):
+        console.rule(f"{number} of {len(taken) + len(jobs)}: {job.name}")
+        try:
+            if job in taken:
+                series.record(job)
+            elif not series.run(job):
+                console.print("Another process is at it.", style="yellow")
+        except RunFailedError as error:
+            failed.append(str(error))
+    return failed
+
+
+def asked_runs(results: Path, variants: Sequence[Variant], seeds: Sequence[int]) -> list[Run]:
+    """The results of some variants and seeds, missing ones included; without variants all that there are."""
+    records = find_records(results)
+    if not variants:
+        return [read_result(record.path) for record in records.values()]
+    runs = []
+    for variant in variants:
+        for seed in seeds:
+            record = records.get((variant.key, seed))
+            missing = variant_run(results, results.name, variant.text, seed, None, "not run")
+            runs.append(missing if record is None else read_result(record.path))
+    return runs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script."""
+    arguments = _parse(argv)
+    try:
+        failed = run(arguments)
+    except SeriesStoppedError as error:
+        print(f"{error} The same command goes on.", file=sys.stderr)
+        sys.exit(STOPPED)
+    except MENDABLE as error:
+        print(f"{type(error).__name__}: {error}{near_keys(str(error), 'train')}", file=sys.stderr)
+        sys.exit(1)
+    if failed:
+        print("\n".join(["Failed, and left out of the table:", *failed]), file=sys.stderr)
+        sys.exit(1)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="contextrast-compare", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXAMPLES,
+        description="Train losses on the same data and seeds, and say whether they help: mIoU, thin classes, B-mIoU\n"
+        "and pixel accuracy against a baseline, with intervals, a verdict, and what more certainty would take.",
+    )  # fmt: skip
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="overrides of every run, as for contextrast-train"
+    )
+    parser.add_argument(
+        "--losses", nargs="+", default=[], metavar="LOSS",
+        help='files of conf/loss, each with overrides of its own in quotes: ce "contextrast loss.alpha=0.2". The first '
+        "is the baseline unless --baseline names another",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument(
+        "--results", type=Path, help="folder of the results (default: results/EXPERIMENT or results/DATA)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/compare"), help="folder of run folders (default: runs/compare)"
+    )
+    parser.add_argument("--keep-checkpoints", action="store_true", help="keep checkpoints of runs that are recorded")
+    parser.add_argument(
+        "--take", nargs="+", type=Path, default=[], metavar="RUN",
+        help="evaluate and record finished runs of contextrast-train; the result of their last checkpoint is theirs",
+    )  # fmt: skip
+    parser.add_argument("--table-only", action="store_true", help="run nothing, print the table of what is there")
+    parser.add_argument("--dry-run", action="store_true", help="run nothing, print what would run and about how long")
+    add_baseline_options(parser)
+    arguments = parser.parse_intermixed_args(argv)
+    wrong = [text for text in arguments.overrides if "=" not in text and not text.startswith("~")]
+    if wrong:
+        parser.error(f"{wrong[0]} is no KEY=VALUE. Losses come after --losses, those with overrides in quotes.")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
