@@ -24,6 +24,8 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def unit_length(vectors: Tensor, dim: int) -> Tensor:
     """Divide by the L2 norm along ``dim``; half precision is raised to float32 first, zero vectors stay zero.
 
+    Vectors shorter than 1e-12 get no gradient.
+
     Returns:
         The shape of ``vectors``, laid out with ``dim`` innermost (channels last, for the channels of an image).
     """
@@ -63,8 +65,9 @@ def _dots(rows: Tensor, table: Tensor, index: Tensor) -> Tensor:
     gathers, multiplies and adds in one pass and without a temporary.
     """
     bags = torch.arange(index.shape[0], device=index.device)
+    bag_of_each = bags.unsqueeze(1).expand_as(index).flatten().contiguous()  # of one column flatten gives a view
     dots: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        rows, table, index.flatten(), bags * index.shape[1], bags.unsqueeze(1).expand_as(index).flatten(), _SUM
+        rows, table, index.flatten(), bags * index.shape[1], bag_of_each, _SUM
     )
     return dots.view(index.shape)
 
@@ -95,8 +98,9 @@ class _UnitRows(torch.autograd.Function):
         for part in _chunks(unit):
             each = torch.arange(grad[part].shape[0], device=grad.device).unsqueeze(1)
             along = _dots(grad[part], unit[part], each)
-            along = along * (norms[part] > _SHORTEST)  # shorter rows are divided by a constant
-            grad_rows[part] = torch.addcmul(grad[part], unit[part], along, value=-1) / norms[part]
+            # A row without a direction has no gradient, which as that of a division by 1e-12 would be beyond all measure.
+            inverse = torch.where(norms[part] > _SHORTEST, norms[part].reciprocal(), 0)
+            grad_rows[part] = torch.addcmul(grad[part], unit[part], along, value=-1) * inverse
         return grad_rows
 
 
