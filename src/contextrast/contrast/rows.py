@@ -98,7 +98,7 @@ class _UnitRows(torch.autograd.Function):
         for part in _chunks(unit):
             each = torch.arange(grad[part].shape[0], device=grad.device).unsqueeze(1)
             along = _dots(grad[part], unit[part], each)
-            # A row without a direction has no gradient, which as that of a division by 1e-12 would be beyond all measure.
+            # That of a division by 1e-12 would be beyond all measure.
             inverse = torch.where(norms[part] > _SHORTEST, norms[part].reciprocal(), 0)
             grad_rows[part] = torch.addcmul(grad[part], unit[part], along, value=-1) * inverse
         return grad_rows
