@@ -1,9 +1,16 @@
 """The method, in plain torch: usable from any training loop, without Lightning, Hydra or a particular network."""
 
 from contextrast.contrast.anchors import RunningAnchors
+from contextrast.contrast.base import (
+    CrossEntropy,
+    LovaszSoftmax,
+    SoftDice,
+    SoftTversky,
+    WeightedLosses,
+    balanced_weights,
+)
 from contextrast.contrast.contextrast_loss import ContextrastLoss
 from contextrast.contrast.contextual import ContextualContrast, StageDiagnostics
-from contextrast.contrast.cross_entropy import CrossEntropy
 from contextrast.contrast.fusion import (
     AdaptiveFusion,
     ConcatMlpFusion,
@@ -40,15 +47,20 @@ __all__ = [
     "GatedChannelFusion",
     "GatedScalarFusion",
     "LossTerms",
+    "LovaszSoftmax",
     "MemoryDiagnostics",
     "MultiHeadFusion",
     "RandomNegatives",
     "RunningAnchors",
     "SemiHardNegatives",
+    "SoftDice",
+    "SoftTversky",
     "StageDiagnostics",
     "StaticFusion",
     "SumMlpFusion",
+    "WeightedLosses",
     "WeightedSumFusion",
     "anchor_anchor_loss",
+    "balanced_weights",
     "pixel_anchor_loss",
 ]

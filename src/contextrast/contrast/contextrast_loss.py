@@ -13,7 +13,7 @@ from contextrast.errors import ConfigError
 
 
 class ContextrastLoss(ContrastiveLoss):
-    """Contextrast in any training loop: L = L_CE + α·(L_PA + L_AA), with the embedding heads it needs.
+    """Contextrast in any training loop: L = L_base + α·(L_PA + L_AA), with the embedding heads it needs.
 
     L_AA, the anchor-anchor loss of Contextrast++, is there where a memory is given.
 
@@ -32,7 +32,7 @@ class ContextrastLoss(ContrastiveLoss):
         fill_deepest: Let running anchors stand in for classes missing from the deepest stage of a batch.
         normalize_anchors: Bring fused anchors to unit length.
         detach_anchors: Stop gradients through the anchors.
-        cross_entropy: The cross-entropy; plain if not given.
+        base: Loss of logits and target to which the contrast is added; plain cross-entropy if not given.
         ignore_index: Label of pixels that take part in nothing.
 
     Raises:
@@ -55,7 +55,7 @@ class ContextrastLoss(ContrastiveLoss):
         fill_deepest: bool = False,
         normalize_anchors: bool = True,
         detach_anchors: bool = False,
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         if len(in_channels) != len(stage_weights):
@@ -91,6 +91,6 @@ class ContextrastLoss(ContrastiveLoss):
             contrast,
             alpha,
             warmup_steps=warmup_steps,
-            cross_entropy=cross_entropy,
+            base=base,
             ignore_index=ignore_index,
         )

@@ -1,4 +1,4 @@
-"""What every training loss has in common: cross-entropy, alone or with a contrastive term, behind one interface."""
+"""What every training loss has in common: a base such as cross-entropy, alone or with a contrast, behind one interface."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from contextrast.contrast.cross_entropy import CrossEntropy
+from contextrast.contrast.base import WeightedLosses
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,26 @@ class LossTerms(Mapping[str, Tensor]):
 
 
 class CrossEntropyLoss(nn.Module):
-    """Cross-entropy behind the interface of :class:`ContextrastLoss`: the baseline of every comparison.
+    """A base alone, cross-entropy or another one, behind the interface of :class:`ContextrastLoss`: the baseline.
 
     Args:
         num_classes: N.
         in_channels: Channels of the encoder stages; not used.
-        cross_entropy: The cross-entropy; plain if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``cross_entropy`` is not given.
+        base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
+            cross-entropy if not given.
+        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
     """
 
     def __init__(
         self,
         num_classes: int,
         in_channels: Sequence[int] = (),  # noqa: ARG002  (every loss is built from the same facts of the network)
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.cross_entropy = CrossEntropy(ignore_index=ignore_index) if cross_entropy is None else cross_entropy
+        self.base = WeightedLosses.of(base, ignore_index)
 
     def forward(
         self,
@@ -64,8 +65,8 @@ class CrossEntropyLoss(nn.Module):
         diagnose: bool = True,  # noqa: ARG002  (likewise)
     ) -> LossTerms:
         """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used, and nothing is diagnosed."""
-        cross_entropy = self.cross_entropy(logits, target)
-        return LossTerms(cross_entropy, {"cross_entropy": cross_entropy})
+        terms = self.base.terms(logits, target)
+        return LossTerms(self.base.total(terms), terms)
 
     def update(self) -> None:
         """Nothing outlives a step."""
@@ -98,7 +99,7 @@ class Contrast(Protocol):
 
 
 class ContrastiveLoss(nn.Module):
-    """L = L_CE + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
+    """L = L_base + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
 
     Add its parameters to the optimiser, call it on logits, target and encoder features, and :meth:`update` once after
     each optimiser step. The deployed network is untouched: the heads live here.
@@ -110,8 +111,9 @@ class ContrastiveLoss(nn.Module):
         alpha: α, the weight of the terms.
         start_step: Optimiser steps before which α is 0.
         warmup_steps: Steps over which α rises linearly from there; 0 is none.
-        cross_entropy: The cross-entropy; plain if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``cross_entropy`` is not given.
+        base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
+            cross-entropy if not given.
+        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
     """
 
     step: Tensor
@@ -125,7 +127,7 @@ class ContrastiveLoss(nn.Module):
         alpha: float = 0.1,
         start_step: int = 0,
         warmup_steps: int = 0,
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ class ContrastiveLoss(nn.Module):
         self.start_step = start_step
         self.warmup_steps = warmup_steps
         self.num_classes = num_classes
-        self.cross_entropy = CrossEntropy(ignore_index=ignore_index) if cross_entropy is None else cross_entropy
+        self.base = WeightedLosses.of(base, ignore_index)
         self.heads = heads
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
@@ -148,9 +150,9 @@ class ContrastiveLoss(nn.Module):
             diagnose: Whether to fill ``diagnostics``, which costs time; the terms are the same either way.
 
         Returns:
-            ``total``, and the terms ``cross_entropy`` and those of the contrast.
+            ``total``, and the terms of the base and those of the contrast.
         """
-        cross_entropy = self.cross_entropy(logits, target)
+        base = self.base.terms(logits, target)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
         named: dict[str, Tensor] = {}
         if diagnose:
@@ -158,8 +160,8 @@ class ContrastiveLoss(nn.Module):
             named = diagnostics.by_name()
         else:
             terms = self.contrast(self.heads(features), target, prediction)
-        total = cross_entropy + self.current_alpha() * torch.stack(list(terms.values())).sum()
-        return LossTerms(total, {"cross_entropy": cross_entropy, **terms}, named)
+        total = self.base.total(base) + self.current_alpha() * torch.stack(list(terms.values())).sum()
+        return LossTerms(total, {**base, **terms}, named)
 
     def current_alpha(self) -> Tensor:
         """α of this step, a scalar on the loss's device: the warm-up ends with the full value at its last step."""
