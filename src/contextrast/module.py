@@ -40,8 +40,8 @@ class SegmentationModule(pl.LightningModule):
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
         auxiliary_stage: Encoder stage on which an auxiliary head learns to segment in training; None has no such head.
-        auxiliary_weight: Weight of the auxiliary cross-entropy in the total, here and where the network has auxiliary
-            logits of its own.
+        auxiliary_weight: Weight in the total of the auxiliary logits' loss, which is the whole base of ``loss``; here
+            and where the network has auxiliary logits of its own.
         gradient_interval: Steps between two comparisons of the contrast's gradients with the base loss's at each
             feature map, see :func:`contextrast.gradients.compare_gradients`; None makes none.
         config: What the run was composed of, as plain containers; saved with every checkpoint.
@@ -225,10 +225,10 @@ class SegmentationModule(pl.LightningModule):
         }
 
     def _with_auxiliary(self, terms: LossTerms, logits: Tensor, target: Tensor) -> LossTerms:
-        """The terms with the cross-entropy of auxiliary logits, which are brought to the target's resolution."""
+        """The terms with the base's loss of auxiliary logits, which are brought to the target's resolution."""
         assert self.loss is not None
         logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
-        auxiliary: Tensor = self.loss.cross_entropy(logits, target)
+        auxiliary: Tensor = self.loss.base(logits, target)
         total = terms.total + self.auxiliary_weight * auxiliary
         weighted = {**terms.weighted, "auxiliary": self.auxiliary_weight * auxiliary} if terms.weighted else {}
         return replace(terms, total=total, terms={**terms.terms, "auxiliary": auxiliary}, weighted=weighted)

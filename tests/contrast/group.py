@@ -53,7 +53,7 @@ def losses():
         "mean_negatives": {"anchor_negatives": 0.7, "reduce_negatives": "mean"},
         **{f"memory_{design}": {"memory": AnchorMemory(CLASSES, 8, 15, design=design)} for design in
            ("class_prioritised", "earliest", "deepest", "all", "pixel")},
-        "weighted": {"cross_entropy": CrossEntropy(class_weights, 0.1)},
+        "weighted": {"base": CrossEntropy(class_weights, 0.1)},
     }  # fmt: skip
     hard = {"ohem": {"ohem_threshold": 0.05}, "ohem_share": {"ohem_threshold": 0.05, "ohem_min_share": 0.4}}
     made = {"ce": CrossEntropyLoss(CLASSES, CHANNELS)}

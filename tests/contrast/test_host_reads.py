@@ -32,7 +32,7 @@ def test_no_host_reads(negatives):
     loss = ContextrastLoss(
         4, [3, 3], (0.4, 1.0), embedding_dim=8, warmup_steps=3, fill_deepest=True, negatives=negatives,
         anchor_negatives=1.0, reduce_negatives="mean",
-        cross_entropy=CrossEntropy([1.0, 2.0, 1.0, 0.5], 0.1, 0.7),
+        base=CrossEntropy([1.0, 2.0, 1.0, 0.5], 0.1, 0.7),
     )  # fmt: skip
     loss(logits, target, features).total.backward()  # first use of lazily made state
     with Operations() as operations:

@@ -107,7 +107,7 @@ def _step(
     with silent_group(world):
         with CollectiveCalls() as forward:
             terms = loss.contrast(embeddings, target, prediction)
-            total = loss.cross_entropy(logits, target) + torch.stack(list(terms.values())).sum()
+            total = loss.base(logits, target) + torch.stack(list(terms.values())).sum()
         with CollectiveCalls() as backward:
             total.backward()
             loss.update()

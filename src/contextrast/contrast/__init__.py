@@ -1,9 +1,16 @@
 """The method, in plain torch: usable from any training loop, without Lightning, Hydra or a particular network."""
 
 from contextrast.contrast.anchors import RunningAnchors
+from contextrast.contrast.base import (
+    CrossEntropy,
+    LovaszSoftmax,
+    SoftDice,
+    SoftTversky,
+    WeightedLosses,
+    balanced_weights,
+)
 from contextrast.contrast.contextrast_loss import ContextrastLoss
 from contextrast.contrast.contextual import ContextualContrast
-from contextrast.contrast.cross_entropy import CrossEntropy
 from contextrast.contrast.fusion import (
     AdaptiveFusion,
     ConcatMlpFusion,
@@ -41,15 +48,20 @@ __all__ = [
     "GatedChannelFusion",
     "GatedScalarFusion",
     "LossTerms",
+    "LovaszSoftmax",
     "MultiHeadFusion",
     "RandomNegatives",
     "RunningAnchors",
     "SemiHardNegatives",
+    "SoftDice",
+    "SoftTversky",
     "Stateful",
     "StaticFusion",
     "SumMlpFusion",
+    "WeightedLosses",
     "WeightedSumFusion",
     "anchor_anchor_loss",
+    "balanced_weights",
     "pixel_anchor_loss",
     "update_state",
 ]

@@ -13,7 +13,7 @@ from contextrast.errors import ConfigError
 
 
 class ContextrastLoss(ContrastiveLoss):
-    """Contextrast in any training loop: L = L_CE + α·(L_PA + L_AA), with the embedding heads it needs.
+    """Contextrast in any training loop: L = L_base + α·(L_PA + L_AA), with the embedding heads it needs.
 
     L_AA, the anchor-anchor loss of Contextrast++, is there where a memory is given.
 
@@ -35,7 +35,7 @@ class ContextrastLoss(ContrastiveLoss):
         detach_anchors: Stop gradients through the anchors.
         anchor_negatives: Weight of the other present classes' fused anchors in Z; 0 as published.
         reduce_negatives: Whether Z is the ``sum`` over negatives, as published, or their ``mean``.
-        cross_entropy: The cross-entropy; plain if not given.
+        base: Loss of logits and target to which the contrast is added; plain cross-entropy if not given.
         ignore_index: Label of pixels that take part in nothing.
 
     Raises:
@@ -61,7 +61,7 @@ class ContextrastLoss(ContrastiveLoss):
         detach_anchors: bool = False,
         anchor_negatives: float = 0.0,
         reduce_negatives: str = "sum",
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         if len(in_channels) != len(stage_weights):
@@ -99,6 +99,6 @@ class ContextrastLoss(ContrastiveLoss):
             alpha,
             start_step,
             warmup_steps,
-            cross_entropy=cross_entropy,
+            base=base,
             ignore_index=ignore_index,
         )

@@ -1,4 +1,4 @@
-"""What every training loss has in common: cross-entropy, alone or with a contrastive term, behind one interface."""
+"""What every training loss has in common: a base, such as cross-entropy, alone or with a contrast, as one interface."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from contextrast.contrast.cross_entropy import CrossEntropy
+from contextrast.contrast.base import WeightedLosses
 from contextrast.contrast.state import Stateful
 
 
@@ -46,25 +46,26 @@ class LossTerms(Mapping[str, Tensor]):
 
 
 class CrossEntropyLoss(Stateful):
-    """Cross-entropy behind the interface of :class:`ContextrastLoss`: the baseline of every comparison.
+    """A base alone, cross-entropy or another one, behind the interface of :class:`ContextrastLoss`: the baseline.
 
     Args:
         num_classes: N.
         in_channels: Channels of the encoder stages; not used.
-        cross_entropy: The cross-entropy; plain if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``cross_entropy`` is not given.
+        base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
+            cross-entropy if not given.
+        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
     """
 
     def __init__(
         self,
         num_classes: int,
         in_channels: Sequence[int] = (),  # noqa: ARG002  (every loss is built from the same facts of the network)
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.cross_entropy = CrossEntropy(ignore_index=ignore_index) if cross_entropy is None else cross_entropy
+        self.base = WeightedLosses.of(base, ignore_index)
 
     def forward(
         self,
@@ -73,8 +74,9 @@ class CrossEntropyLoss(Stateful):
         features: Sequence[Tensor] = (),  # noqa: ARG002  (what a contrastive loss is called with)
     ) -> LossTerms:
         """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used."""
-        cross_entropy = self.cross_entropy(logits, target)
-        return LossTerms(cross_entropy, {"cross_entropy": cross_entropy}, {"base": cross_entropy})
+        terms = self.base.terms(logits, target)
+        total = self.base.total(terms)
+        return LossTerms(total, terms, {"base": total})
 
 
 class Contrast(Protocol):
@@ -90,7 +92,7 @@ class Contrast(Protocol):
 
 
 class ContrastiveLoss(Stateful):
-    """L = L_CE + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
+    """L = L_base + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
 
     Add its parameters to the optimiser, call it on logits, target and encoder features, and :meth:`update` once after
     each optimiser step. The deployed network is untouched: the heads live here.
@@ -102,8 +104,9 @@ class ContrastiveLoss(Stateful):
         alpha: α, the weight of the terms.
         start_step: Optimiser steps before which α is 0.
         warmup_steps: Steps over which α rises linearly from there; 0 is none.
-        cross_entropy: The cross-entropy; plain if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``cross_entropy`` is not given.
+        base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
+            cross-entropy if not given.
+        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
     """
 
     step: Tensor
@@ -117,7 +120,7 @@ class ContrastiveLoss(Stateful):
         alpha: float = 0.1,
         start_step: int = 0,
         warmup_steps: int = 0,
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
@@ -125,7 +128,7 @@ class ContrastiveLoss(Stateful):
         self.start_step = start_step
         self.warmup_steps = warmup_steps
         self.num_classes = num_classes
-        self.cross_entropy = CrossEntropy(ignore_index=ignore_index) if cross_entropy is None else cross_entropy
+        self.base = WeightedLosses.of(base, ignore_index)
         self.heads = heads
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
@@ -139,18 +142,19 @@ class ContrastiveLoss(Stateful):
             features: Feature maps ``[B, C_i, H_i, W_i]``, shallowest first.
 
         Returns:
-            ``total``, and the terms ``cross_entropy`` and those of the contrast.
+            ``total``, and the terms of the base and those of the contrast.
         """
-        cross_entropy = self.cross_entropy(logits, target)
+        base_terms = self.base.terms(logits, target)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
         embeddings = self.heads(features)
         terms = self.contrast(embeddings, target, prediction)
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
+        base = self.base.total(base_terms)
         seen = [embedding.detach() for embedding in embeddings]
         return LossTerms(
-            cross_entropy + contrast,
-            {"cross_entropy": cross_entropy, **terms},
-            {"base": cross_entropy, "contrast": contrast},
+            base + contrast,
+            {**base_terms, **terms},
+            {"base": base, "contrast": contrast},
             partial(self.contrast.diagnose, seen, target, prediction),
         )
 

@@ -163,7 +163,7 @@ class MultiscaleHeads(nn.Module):
 class MultiscaleLoss(ContrastiveLoss):
     """Multi-scale contrast in any training loop, with the heads it needs (Pissas et al., ECCV 2022).
 
-    L = L_CE + α·(Σ_i w_i L_i + Σ L_ij), with L_i within stage i and L_ij across stages i and j. Defaults are those
+    L = L_base + α·(Σ_i w_i L_i + Σ L_ij), with L_i within stage i and L_ij across stages i and j. Defaults are those
     published for HRNet, whose branches have strides 4, 8, 16 and 32.
 
     Args:
@@ -181,7 +181,7 @@ class MultiscaleLoss(ContrastiveLoss):
         max_views: Number of pixels a group at most.
         max_samples: Number of sampled pixels of the global batch a stage at most.
         seed: Seed of the draws.
-        cross_entropy: The cross-entropy; plain if not given.
+        base: Loss of logits and target to which the contrast is added; plain cross-entropy if not given.
         ignore_index: Label of pixels that take part in nothing; None if there is no such label.
 
     Raises:
@@ -204,7 +204,7 @@ class MultiscaleLoss(ContrastiveLoss):
         max_views: int = 2500,
         max_samples: int = 10000,
         seed: int = 0,
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int | None = 255,
     ) -> None:
         if len(in_channels) != len(stage_weights):
@@ -230,6 +230,6 @@ class MultiscaleLoss(ContrastiveLoss):
             alpha,
             start_step,
             warmup_steps,
-            cross_entropy,
+            base,
             label_or_none(ignore_index),
         )

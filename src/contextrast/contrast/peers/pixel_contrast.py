@@ -154,7 +154,7 @@ class ConcatenatedHead(nn.Module):
 
 
 class PixelContrastLoss(ContrastiveLoss):
-    """Pixel contrast in any training loop, with the head it needs: L = L_CE + α·L_pixel (Wang et al., ICCV 2021).
+    """Pixel contrast in any training loop, with the head it needs: L = L_base + α·L_pixel (Wang et al., ICCV 2021).
 
     Defaults are those published for HRNet on Cityscapes, whose schedule has 40000 steps.
 
@@ -172,7 +172,7 @@ class PixelContrastLoss(ContrastiveLoss):
         max_views: Number of pixels a group at most.
         memory: Queues of past pixels and regions, or what makes them of ``num_classes`` and ``embedding_dim``.
         seed: Seed of the draws.
-        cross_entropy: The cross-entropy; plain if not given.
+        base: Loss of logits and target to which the contrast is added; plain cross-entropy if not given.
         ignore_index: Label of pixels that take part in nothing; None if there is no such label.
 
     Raises:
@@ -194,7 +194,7 @@ class PixelContrastLoss(ContrastiveLoss):
         max_views: int = 100,
         memory: PixelMemory | Callable[..., PixelMemory] | None = None,
         seed: int = 0,
-        cross_entropy: nn.Module | None = None,
+        base: nn.Module | None = None,
         ignore_index: int | None = 255,
     ) -> None:
         if memory is not None and not isinstance(memory, PixelMemory):
@@ -208,6 +208,6 @@ class PixelContrastLoss(ContrastiveLoss):
             alpha,
             start_step,
             warmup_steps,
-            cross_entropy,
+            base,
             label_or_none(ignore_index),
         )

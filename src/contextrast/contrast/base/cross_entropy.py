@@ -12,7 +12,7 @@ from contextrast.errors import ConfigError
 
 
 class CrossEntropy(nn.Module):
-    """Pixel-wise cross-entropy with class weights, label smoothing and online hard example mining.
+    """Pixel-wise cross-entropy with class weights, label smoothing, focal weights and online hard example mining.
 
     Divisor and hard examples are those of the global batch.
 
@@ -22,10 +22,12 @@ class CrossEntropy(nn.Module):
         ohem_threshold: Keep only pixels whose true class's probability is at most this (Shrivastava et al., CVPR 2016);
             None keeps all.
         ohem_min_share: Keep at least this share of the valid pixels, the hardest first.
+        focal_gamma: γ of the focal loss (Lin et al., ICCV 2017) in its softmax form: each pixel's loss is multiplied by
+            (1 - p)^γ for the probability p of its true class; 0 is none. The divisor stays that of all kept pixels.
         ignore_index: Label of pixels that take part in nothing.
 
     Raises:
-        ConfigError: If a share lies outside [0, 1].
+        ConfigError: If a share lies outside [0, 1], γ is negative, or the weights are no list of numbers.
     """
 
     class_weights: Tensor | None
@@ -36,6 +38,7 @@ class CrossEntropy(nn.Module):
         label_smoothing: float = 0.0,
         ohem_threshold: float | None = None,
         ohem_min_share: float = 0.1,
+        focal_gamma: float = 0.0,
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
@@ -44,11 +47,19 @@ class CrossEntropy(nn.Module):
         for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise ConfigError(f"cross_entropy.{name} must be between 0 and 1, got {value}")
+        if not focal_gamma >= 0:
+            raise ConfigError(f"cross_entropy.focal_gamma must be 0 or more, got {focal_gamma}")
+        if isinstance(class_weights, str):
+            raise ConfigError(
+                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. The "
+                "configuration of contextrast-train also takes auto, which it computes from the data."
+            )
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)
         self.label_smoothing = label_smoothing
         self.ohem_threshold = ohem_threshold
         self.ohem_min_share = ohem_min_share
+        self.focal_gamma = focal_gamma
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -69,6 +80,8 @@ class CrossEntropy(nn.Module):
             label_smoothing=self.label_smoothing,
             reduction="none",
         )
+        if self.focal_gamma:
+            losses = losses * self._focal_factor(logits, target)
         kept = (target != self.ignore_index).to(losses.dtype)
         if self.ohem_threshold is not None:
             kept = kept * self._hard(logits, target)
@@ -78,6 +91,13 @@ class CrossEntropy(nn.Module):
             divisor = kept
         total = sum_over_ranks(divisor.sum().detach())
         return (losses * kept).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny) * world_size()
+
+    def _focal_factor(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(1 - p)^γ of every pixel, ``[B, H, W]``; of no meaning at ignored ones, whose loss is 0."""
+        negative_log = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")
+        wrong = -torch.expm1(-negative_log)  # exact where p is close to 1
+        # The derivative of a power below 1 is infinite at 0; below the smallest number the gradient is 0.
+        return wrong.clamp_min(torch.finfo(wrong.dtype).tiny).pow(self.focal_gamma)
 
     @torch.no_grad()
     def _hard(self, logits: Tensor, target: Tensor) -> Tensor:

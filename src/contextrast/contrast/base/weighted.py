@@ -1,0 +1,66 @@
+"""Several losses of logits and target as one: what every training loss stands on."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Self
+
+from torch import Tensor, nn
+
+from contextrast.contrast.base.cross_entropy import CrossEntropy
+from contextrast.contrast.state import Stateful
+from contextrast.errors import ConfigError
+
+
+class WeightedLosses(Stateful):
+    """Weighted sum of named losses of logits and target.
+
+    Args:
+        weights: Weight of each loss by its name.
+        **losses: The losses by name: modules called on logits ``[B, N, H, W]`` and target ``[B, H, W]`` that return a
+            scalar.
+
+    Raises:
+        ConfigError: If there is no loss, a weight is missing, no finite number or negative, or has no loss.
+    """
+
+    def __init__(self, weights: Mapping[str, float], **losses: nn.Module) -> None:
+        super().__init__()
+        if not losses or set(weights) != set(losses):
+            raise ConfigError(
+                f"loss.base.weights must have a weight for each loss of loss.base: weights for "
+                f"{', '.join(weights) or 'none'}, losses {', '.join(losses) or 'none'}. loss/base=NAME chooses a file "
+                "that brings a loss and its weight."
+            )
+        for name, weight in weights.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ConfigError(f"loss.base.weights.{name} must be 0 or more, got {weight}")
+        self.weights = dict(weights)
+        self.losses = nn.ModuleDict(losses)
+
+    @classmethod
+    def of(cls, base: nn.Module | None, ignore_index: int = 255) -> Self:
+        """A loss by itself, named after its class: ``CrossEntropy`` becomes ``cross_entropy``.
+
+        Args:
+            base: The loss; weighted ones are taken as they are, None is plain cross-entropy.
+            ignore_index: Label of pixels that take part in nothing, where there is none.
+        """
+        if isinstance(base, cls):
+            return base
+        loss = CrossEntropy(ignore_index=ignore_index) if base is None else base
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(loss).__name__).lower()
+        return cls({name: 1.0}, **{name: loss})
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The weighted sum of logits ``[B, N, H, W]`` against ``[B, H, W]``, a scalar."""
+        return self.total(self.terms(logits, target))
+
+    def terms(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The losses by name, unweighted."""
+        return {name: loss(logits, target) for name, loss in self.losses.items()}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of what :meth:`terms` returned."""
+        first, *others = (weight * terms[name] for name, weight in self.weights.items())
+        return sum(others, first)
