@@ -9,7 +9,6 @@ one are not repeated, so a stopped series continues where it was. The last check
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,8 @@ from contextrast.reporting.comparison import Comparison, compare
 from contextrast.reporting.comparison_tables import terminal_tables
 from contextrast.reporting.run_files import write_json
 from contextrast.reporting.runs import read_result, variant_run
-
-_PLACES = ("data.root=", "data.num_workers=", "data.cache", "paths.")  # overrides that do not change a result
+from contextrast.runs.names import result_file, variant_overrides
+from contextrast.runs.settings import changes_result
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
     failed = []
     for seed in arguments.seeds:
         for variant in arguments.variants:
-            path = folder / folder_name(variant) / f"{seed}.json"
+            path = result_file(folder, variant, seed)
             if not path.exists() and not arguments.table_only and not _run(arguments, variant, seed, path):
                 failed.append(f"{variant}, seed {seed}")
     compared = comparison(folder, arguments.variants, arguments.seeds)
@@ -43,24 +42,17 @@ def main() -> None:
         sys.exit("failed: " + "; ".join(failed))
 
 
-def folder_name(variant: str) -> str:
-    """``contextrast loss.alpha=0.2`` becomes ``contextrast,alpha=0.2``: the loss, then what differs."""
-    loss, *overrides = variant.split()
-    return ",".join([loss, *(re.sub(r"^loss[./]", "", override) for override in overrides)])
-
-
 def _run(arguments: argparse.Namespace, variant: str, seed: int, path: Path) -> bool:
-    loss, *overrides = variant.split()
     with tempfile.TemporaryDirectory() as scratch:
         run_dir = Path(scratch) / "run"
-        command = [sys.executable, "-m", "contextrast.cli.train", f"experiment={arguments.recipe}", f"loss={loss}"]
-        command += [f"seed={seed}", "logger=csv", f"hydra.run.dir={run_dir}", *overrides, *arguments.overrides]
+        command = [sys.executable, "-m", "contextrast.cli.train", f"experiment={arguments.recipe}", f"seed={seed}"]
+        command += ["logger=csv", f"hydra.run.dir={run_dir}", *variant_overrides(variant), *arguments.overrides]
         if subprocess.run(command, check=False).returncode != 0:
             return False
         metrics = json.loads((run_dir / "metrics.json").read_text())
         environment = json.loads((run_dir / "environment.json").read_text())
     record = {"recipe": arguments.recipe, "variant": variant, "seed": seed, "metrics": metrics}
-    record["overrides"] = [text for text in arguments.overrides if not text.startswith(_PLACES)]
+    record["overrides"] = [text for text in arguments.overrides if changes_result(text)]
     del environment["command"]  # names a scratch folder and the data's place; recipe, variant and seed say it all
     record["environment"] = environment
     write_json(path, record)  # whole or not at all: a killed series leaves no half-written result
@@ -72,7 +64,7 @@ def comparison(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> C
     runs = []
     for variant in variants:
         for seed in seeds:
-            path = folder / folder_name(variant) / f"{seed}.json"
+            path = result_file(folder, variant, seed)
             missing = variant_run(path, folder.name, variant, seed, None, "not run")
             runs.append(read_result(path) if path.exists() else missing)
     return compare(runs)[0]

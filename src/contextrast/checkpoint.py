@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contextrast.checkpoint_files import read_checkpoint
+from contextrast.checkpoint_files import ReadCheckpoint, read_checkpoint
 from contextrast.config import instantiate
 from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, DataError
@@ -106,7 +106,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt."
         )
-    content = read_checkpoint(path)
+    return described(ReadCheckpoint(path, read_checkpoint(path)))
+
+
+def described(read: ReadCheckpoint) -> Checkpoint:
+    """What a file that was read says of itself, if it is a checkpoint of ``contextrast-train``.
+
+    Raises:
+        CheckpointError: If it is none, or lacks a part.
+    """
+    path, content = read.path, read.content
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(settings, dict) or not all(isinstance(settings.get(key), dict) for key in _SETTINGS):
         raise CheckpointError(

@@ -7,22 +7,6 @@ import pytest
 from scripts import compare_losses
 
 
-@pytest.mark.parametrize(
-    ("variant", "folder"),
-    [
-        ("ce", "ce"),
-        ("contextrast", "contextrast"),
-        (
-            "contextrast loss.alpha=0.2 loss.negatives.error_map=others",
-            "contextrast,alpha=0.2,negatives.error_map=others",
-        ),
-        ("contextrast loss/negatives=all", "contextrast,negatives=all"),
-    ],
-)
-def test_results_of_a_variant_have_a_folder_of_their_own(variant, folder):
-    assert compare_losses.folder_name(variant) == folder
-
-
 def test_variants_are_compared_with_the_first_on_seeds_that_both_have(tmp_path):
     for variant, scores in {"ce": {0: 0.5, 1: 0.6, 2: 0.7}, "contextrast": {1: 0.61, 2: 0.73}}.items():
         for seed, miou in scores.items():

@@ -8,7 +8,8 @@ from typing import Any
 
 from contextrast.errors import ConfigError
 from contextrast.reporting.estimates import Difference, Spread, paired_difference, spread
-from contextrast.reporting.runs import Run, differing_keys
+from contextrast.reporting.runs import Run
+from contextrast.runs.settings import differing_keys
 
 
 @dataclass(frozen=True)
