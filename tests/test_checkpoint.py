@@ -75,7 +75,7 @@ def test_heads_of_another_width_are_refused_with_a_list(path):
         content["hyper_parameters"]["loss"]["embedding_dim"] = 7
 
     checkpoint = load_checkpoint(altered(path, narrower))
-    with pytest.raises(CheckpointError, match=r"(?s)ContextrastLoss.*\[12, .* in the checkpoint, \[7, ") as refused:
+    with pytest.raises(CheckpointError, match=r"(?s)ContextrastLoss.*\(12, .* in the checkpoint, \(7, ") as refused:
         checkpoint.heads(checkpoint.network())
     assert str(path) in str(refused.value)
 

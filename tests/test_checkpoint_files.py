@@ -98,13 +98,13 @@ def test_the_one_before_is_taken_with_a_warning(path, caplog):
     for step in (2, 3):
         keep_previous(path, 2)
         write_checkpoint(content(step), path)
-    assert valid_checkpoint(path) == path
+    assert valid_checkpoint(path).path == path
     assert not caplog.records
     for name in ("last.ckpt", "last-1.ckpt"):
         damaged = bytearray((path.parent / name).read_bytes())
         damaged[1000] ^= 1
         (path.parent / name).write_bytes(damaged)
-    assert valid_checkpoint(path) == path.parent / "last-2.ckpt"
+    assert valid_checkpoint(path).path == path.parent / "last-2.ckpt"
     assert "last.ckpt is damaged" in caplog.text
     assert "last-2.ckpt" in caplog.text
     (path.parent / "last-2.ckpt").write_bytes(b"")

@@ -15,7 +15,7 @@ from contextrast.config import config_directory
 
 ROOT = Path(__file__).parents[1]
 DOCS, PACKAGE, CONF = ROOT / "docs", ROOT / "src" / "contextrast", config_directory()
-ROOMS = ("analysis", "callbacks", "contrast", "data", "export", "metrics", "models", "reporting")
+ROOMS = ("analysis", "callbacks", "contrast", "data", "export", "metrics", "models", "reporting", "runs")
 SYMBOL = re.compile(r"`([\w/]+)\.py:([\w.]+)`")
 
 

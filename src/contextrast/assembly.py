@@ -9,13 +9,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from contextrast.checkpoint_files import CheckpointFiles
+from contextrast.checkpoint_files import CheckpointFiles, ReadCheckpoint
 from contextrast.config import instantiate, plain
 from contextrast.data import SegmentationDataModule
 from contextrast.models import Segmenter, use_float32_depthwise_backward
 from contextrast.module import SegmentationModule
-
-_DESCRIBES_A_RUN = ("data", "model", "loss", "module", "optimizer", "scheduler", "seed")
+from contextrast.runs.settings import result_part
 
 
 def build_datamodule(config: Mapping[str, Any] | DictConfig) -> SegmentationDataModule:
@@ -44,7 +43,9 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
     if config.compile.loss:
         loss.compile()
-    settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
+    settings = plain(config)
+    # The data as a whole: evaluation reads it from where it lay, in the way it was read.
+    described = result_part(settings) | {"data": settings["data"]}
     options = dict(config.module)
     if config.compile.network or config.compile.loss:
         options["gradient_interval"] = None  # compiled backward passes give up their buffers, so a graph serves once
@@ -54,13 +55,24 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         labels,
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        config=settings | {"labels": labels.to_dict()},
+        config=described | {"labels": labels.to_dict()},
         **options,
     )
 
 
-def build_trainer(config: DictConfig, loggers: Sequence[Logger], callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def build_trainer(
+    config: DictConfig,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[pl.Callback],
+    resumed: ReadCheckpoint | None = None,
+) -> pl.Trainer:
     """Lightning's trainer; the interval between validations is at most the run, so that each run has one.
+
+    Args:
+        config: Its settings.
+        loggers: The run's records.
+        callbacks: What happens around its steps.
+        resumed: The checkpoint that it will be asked to go on from, which is then not read again.
 
     Raises:
         MisconfigurationException: If Lightning knows no such device or strategy, or this machine has none.
@@ -71,7 +83,7 @@ def build_trainer(config: DictConfig, loggers: Sequence[Logger], callbacks: Sequ
         options["val_check_interval"] = min(options["val_check_interval"], batches)
     try:
         trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
-            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles()]
+            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles(resumed)]
         )
     except (ImportError, ValueError) as error:  # an unknown name, or a device whose package is missing
         raise MisconfigurationException(str(error)) from error

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contextrast.checkpoint_files import read_checkpoint
+from contextrast.checkpoint_files import ReadCheckpoint, read_checkpoint
 from contextrast.config import instantiate
 from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
+from contextrast.models.weight_files import listed, mismatches
 
 _NETWORK = "network."
 _HEADS = "loss.heads."
@@ -52,12 +53,11 @@ class Checkpoint:
         network: Segmenter = instantiate(settings, ["contextrast.models."], num_classes=self.labels.num_classes)
         if not isinstance(network, Segmenter):
             raise CheckpointError(f"{self.path} describes no network: its model is {settings.get('_target_')}.")
-        wrong = _mismatches(network.state_dict(), self.weights, "network")
-        if wrong:
+        if wrong := mismatches(network.state_dict(), self.weights, "checkpoint", "network"):
             raise CheckpointError(
                 f"{self.path} does not fit {settings.get('architecture')} over {settings.get('encoder')} with "
-                f"{self.labels.num_classes} classes:\n  {wrong}\nLeave the model's settings to the checkpoint, or "
-                "choose one that was trained with them."
+                f"{self.labels.num_classes} classes:\n{listed(wrong)}\nLeave the model's settings to the checkpoint, "
+                "or choose one that was trained with them."
             )
         network.load_state_dict(self.weights)
         return network.to(memory_format=torch.channels_last).eval()
@@ -85,11 +85,11 @@ class Checkpoint:
         )
         found = getattr(loss, "heads", None)
         heads = found if isinstance(found, nn.Module) else nn.Module()
-        wrong = _mismatches(heads.state_dict(), self.head_weights, "loss")
-        if wrong:
+        if wrong := mismatches(heads.state_dict(), self.head_weights, "checkpoint", "loss"):
             raise CheckpointError(
                 f"The embedding heads in {self.path} do not fit {self.config['loss'].get('_target_')} over stages of "
-                f"{', '.join(map(str, channels))} channels:\n  {wrong}\nLeave the model's settings to the checkpoint."
+                f"{', '.join(map(str, channels))} channels:\n{listed(wrong)}\n"
+                "Leave the model's settings to the checkpoint."
             )
         heads.load_state_dict(self.head_weights)
         return heads.eval()
@@ -106,7 +106,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt."
         )
-    content = read_checkpoint(path)
+    return described(ReadCheckpoint(path, read_checkpoint(path)))
+
+
+def described(read: ReadCheckpoint) -> Checkpoint:
+    """What a file that was read says of itself, if it is a checkpoint of ``contextrast-train``.
+
+    Raises:
+        CheckpointError: If it is none, or lacks a part.
+    """
+    path, content = read.path, read.content
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(settings, dict) or not all(isinstance(settings.get(key), dict) for key in _SETTINGS):
         raise CheckpointError(
@@ -128,15 +137,3 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a state dict whose keys start with a prefix, without it."""
     named = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     return {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
-
-
-def _mismatches(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], place: str) -> str:
-    """How a checkpoint's weights differ in keys and shapes from those that are expected, a line each; "" if nowhere."""
-    wrong = [f"{key} is missing from the checkpoint" for key in expected if key not in weights]
-    wrong += [f"{key} is not in the {place}" for key in weights if key not in expected]
-    wrong += [
-        f"{key} is {list(weights[key].shape)} in the checkpoint, {list(value.shape)} in the {place}"
-        for key, value in expected.items()
-        if key in weights and weights[key].shape != value.shape
-    ]
-    return "\n  ".join(wrong[:10] + ([f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []))

@@ -10,8 +10,10 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
@@ -25,8 +27,29 @@ _MARK: Final = b"sha256:"
 _COMMENT: Final = len(_MARK) + 64  # bytes of mark and hexadecimal digest
 
 
+@dataclass(frozen=True)
+class ReadCheckpoint:
+    """A checkpoint that was verified and read.
+
+    Attributes:
+        path: The file.
+        content: What was in it, on the CPU; plain data and tensors.
+    """
+
+    path: Path
+    content: Any
+
+
 class CheckpointFiles(CheckpointIO):
-    """Lightning's plugin that writes with `write_checkpoint` and reads with `read_checkpoint`."""
+    """Lightning's plugin that writes with `write_checkpoint` and reads with `read_checkpoint`.
+
+    Args:
+        read: A checkpoint that was read already; when it is asked for, its content is handed over, once.
+    """
+
+    def __init__(self, read: ReadCheckpoint | None = None) -> None:
+        super().__init__()
+        self._read = read
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -38,7 +61,12 @@ class CheckpointFiles(CheckpointIO):
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Verify and read a checkpoint; nothing in it is executed unless ``weights_only=False`` asks for that."""
-        content: dict[str, Any] = read_checkpoint(Path(path), map_location or "cpu", weights_only is not False)
+        read, plain = self._read, weights_only is not False
+        if read is not None and Path(path) == read.path and map_location in (None, "cpu") and plain:
+            self._read = None  # whoever loads it lets go of it in time
+            handed: dict[str, Any] = read.content
+            return handed
+        content: dict[str, Any] = read_checkpoint(Path(path), map_location or "cpu", plain)
         return content
 
     @override
@@ -81,7 +109,7 @@ def write_checkpoint(content: object, path: Path) -> None:
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu", weights_only: bool = True) -> Any:
-    """Verify a checkpoint and read it.
+    """Verify a checkpoint and read it, both from the file as it was opened.
 
     Args:
         path: The file.
@@ -91,32 +119,45 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", weights_only: bool = 
     Raises:
         CheckpointError: If it is missing, truncated or altered, or no checkpoint.
     """
-    verify(path)
+    with _opened(path) as file:
+        _verify(file, path)
+        return _load(file, path, map_location, weights_only)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading; the system's errors while it is are errors of the checkpoint."""
     try:
-        return torch.load(path, map_location=map_location, weights_only=weights_only)
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).{_instead(path)}") from error
+
+
+def _load(file: BinaryIO, path: Path, map_location: Any, weights_only: bool) -> Any:
+    """What ``torch.load`` makes of an open file."""
+    file.seek(0)
+    try:
+        return torch.load(file, map_location=map_location, weights_only=weights_only)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common type
         raise CheckpointError(
             f"{path} cannot be read ({first_sentence(error)}). It is damaged, or no checkpoint.{_instead(path)}"
         ) from error
 
 
-def verify(path: Path) -> None:
+def _verify(file: BinaryIO, path: Path) -> None:
     """Compare a checkpoint with the hash that it carries; a file without one passes.
 
     Raises:
-        CheckpointError: If it is missing, or is not what was written.
+        CheckpointError: If it is not what was written.
     """
-    try:
-        with path.open("rb") as file:
-            length = file.seek(0, os.SEEK_END) - _COMMENT
-            file.seek(max(0, length))
-            comment = file.read()
-            if length <= 0 or not comment.startswith(_MARK):
-                return
-            file.seek(0)
-            found = _digest(file, length)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}).{_instead(path)}") from error
+    length = file.seek(0, os.SEEK_END) - _COMMENT
+    file.seek(max(0, length))
+    comment = file.read()
+    if length <= 0 or not comment.startswith(_MARK):
+        return
+    file.seek(0)
+    found = _digest(file, length)
     if found != comment[len(_MARK) :].decode(errors="replace"):
         raise CheckpointError(
             f"{path} is damaged: its content is not what was written (SHA-256 {found[:12]}... instead of the recorded "
@@ -124,28 +165,27 @@ def verify(path: Path) -> None:
         )
 
 
-def valid_checkpoint(path: Path) -> Path:
-    """A checkpoint to go on from: this one, or where it is damaged the newest one before it that is whole.
+def valid_checkpoint(path: Path) -> ReadCheckpoint:
+    """A checkpoint to go on from, read: this one, or where it is damaged the newest one before it that is whole.
 
     Args:
         path: The file; those before it are ``<stem>-1<suffix>``, ``<stem>-2<suffix>``, ....
 
     Returns:
-        ``path``, or with a warning on the log another one.
+        What was read from ``path``, or with a warning on the log from another one.
 
     Raises:
         CheckpointError: If none of them is whole; tells of ``path``.
     """
     try:
-        read_checkpoint(path)
+        return ReadCheckpoint(path, read_checkpoint(path))
     except CheckpointError as error:
         for earlier in previous_checkpoints(path):
             with contextlib.suppress(CheckpointError):
-                read_checkpoint(earlier)
+                read = ReadCheckpoint(earlier, read_checkpoint(earlier))
                 log.warning("%s Goes on from the one before it, %s.", error, earlier)
-                return earlier
+                return read
         raise
-    return path
 
 
 def keep_previous(path: Path, count: int) -> None:

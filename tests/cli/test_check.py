@@ -1,23 +1,13 @@
 """A whole dataset is read and summed up, everything wrong with it is said, and the exit code tells which it was."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from contextrast.cli import check
 from contextrast.data import CamVid
+from tests.cli import commands
 from tests.data.conftest import grey, save
-
-
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "contextrast.cli.check", *arguments, "hydra.run.dir=run"], cwd=cwd,
-        capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False, timeout=500,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -36,10 +26,10 @@ def camvid(tmp_path):
     return root
 
 
-def test_a_good_folder(camvid, tmp_path):
-    done = command("data=camvid", f"data.root={camvid}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "run" / "check.json").read_text())
+def test_a_good_folder(run, camvid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, done, report = run("data=camvid", f"data.root={camvid}", workers=2)
+    assert code == 0, done.stderr
     train, val = report["splits"]["train"], report["splits"]["val"]
     assert set(report["splits"]) == {"train", "val"}
     assert train["pixels"] == [4, 2, 0, 8, 0, 4, 0, 0, 0, 1, 1]
@@ -57,16 +47,16 @@ def test_a_good_folder(camvid, tmp_path):
     assert sorted(path.name for path in camvid.iterdir()) == ["train", "trainannot", "val", "valannot"]
 
 
-def test_a_bad_folder(camvid, tmp_path):
+def test_a_bad_folder(run, camvid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     save(camvid / "train" / "lonely.png", grey(1, 3, 4))
     save(camvid / "trainannot" / "a.png", np.zeros((3, 5)))
     save(camvid / "trainannot" / "b.png", np.full((3, 4), 12))
     (camvid / "val" / "c.png").write_bytes((camvid / "val" / "c.png").read_bytes()[:45])
-    done = command("data=camvid", f"data.root={camvid}", cwd=tmp_path)
-    assert done.returncode == 1
+    code, done, report = run("data=camvid", f"data.root={camvid}", workers=2)
+    assert code == 1
     assert f"DataError: 4 problem(s) with {camvid}" in done.stderr
     assert "Traceback" not in done.stderr
-    report = json.loads((tmp_path / "run" / "check.json").read_text())
     problems = [problem for split in report["splits"].values() for problem in split["problems"]]
     expected = [
         f"image without mask: {camvid / 'train' / 'lonely.png'}",
@@ -82,21 +72,13 @@ def test_a_bad_folder(camvid, tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs the command here; returns its exit code, what it printed, and what it wrote."""
+def run(tmp_path):
+    """Runs the command; returns its exit code, what it printed, and what it wrote."""
 
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(
-            "sys.argv", ["check", *arguments, "data.num_workers=0", f"hydra.run.dir={tmp_path / 'run'}"]
-        )
-        try:
-            check.main()
-            code = 0
-        except SystemExit as stopped:
-            code = stopped.code
+    def call(*arguments, workers=0):
+        done = commands.run("check", *arguments, f"data.num_workers={workers}", "hydra.run.dir=run", cwd=tmp_path)
         path = tmp_path / "run" / "check.json"
-        return code, capsys.readouterr(), json.loads(path.read_text()) if path.exists() else None
+        return done.returncode, done, json.loads(path.read_text()) if path.exists() else None
 
     return call
 
@@ -104,8 +86,8 @@ def run(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_is_not_there(run):
     code, printed, report = run("data=camvid", "data.root=/no/such/folder")
     assert code == 1
-    assert "/no/such/folder does not exist" in printed.err
-    assert "Traceback" not in printed.err
+    assert "/no/such/folder does not exist" in printed.stderr
+    assert "Traceback" not in printed.stderr
     assert report is None
 
 
@@ -117,7 +99,7 @@ def test_a_split_that_cannot_be_opened_does_not_hide_the_others(run, camvid):
     assert report["splits"]["train"]["pixels"][3] == 6
     assert "b.png has the value(s) 12" in report["splits"]["train"]["problems"][0]
     assert "val.txt names no image" in report["splits"]["val"]["problems"][0]
-    assert "2 problem(s)" in printed.err
+    assert "2 problem(s)" in printed.stderr
 
 
 def test_many_problems_are_all_in_the_file(run, camvid):
@@ -126,9 +108,9 @@ def test_many_problems_are_all_in_the_file(run, camvid):
     code, printed, report = run("data=camvid", f"data.root={camvid}")
     assert code == 1
     assert len(report["splits"]["train"]["problems"]) == 50
-    assert printed.out.count("image without mask") == 30
-    assert "50 problem(s)" in printed.err
-    assert "the first 30 listed above" in printed.err
+    assert printed.stdout.count("image without mask") == 30
+    assert "50 problem(s)" in printed.stderr
+    assert "the first 30 listed above" in printed.stderr
 
 
 def test_generated_scenes_can_be_checked_too(run):
@@ -143,5 +125,5 @@ def test_generated_scenes_can_be_checked_too(run):
 def test_the_dataset_has_to_be_named(run):
     code, printed, _ = run()
     assert code == 1
-    assert "data" in printed.err
-    assert "pascal_context" in printed.err
+    assert "data" in printed.stderr
+    assert "pascal_context" in printed.stderr

@@ -17,21 +17,18 @@ from PIL import Image
 from contextrast.checkpoint import load_checkpoint
 from contextrast.data import Streets
 from contextrast.errors import CheckpointError
+from tests.cli.commands import run
 from tests.conftest import TINY
-
-
-def command(name, *arguments, cwd, environment=None, check=True):
-    return subprocess.run(
-        [sys.executable, "-m", f"contextrast.cli.{name}", *arguments], cwd=cwd, capture_output=True, text=True,
-        env={**os.environ, "WANDB_MODE": "offline", **(environment or {})}, check=check, timeout=500,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A run folder of two steps on tiny streets, made by the console command."""
+    """A run folder of two steps on tiny streets, made by the console command in a process of its own."""
     folder = tmp_path_factory.mktemp("trained")
-    done = command("train", *TINY, "hydra.run.dir=run", cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "contextrast.cli.train", *TINY, "hydra.run.dir=run"],
+        cwd=folder, capture_output=True, text=True, check=True, timeout=500,
+    )  # fmt: skip
     assert "mean" in done.stdout
     return folder / "run"
 
@@ -55,10 +52,11 @@ def test_the_run_folder_holds_what_a_run_leaves(trained):
 
 
 def test_evaluation_repeats_the_validation_of_training(trained, tmp_path):
-    done = command(
+    done = run(
         "evaluate", f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}", "protocols.multi_scale.scales=[0.5,1.0]",
         "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert "multi scale" in done.stdout
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     training = json.loads((trained / "metrics.json").read_text())
@@ -71,10 +69,11 @@ def test_prediction_keeps_sizes_and_names(trained, tmp_path):
     (tmp_path / "images" / "deeper").mkdir(parents=True)
     Image.fromarray(scenes.read(0)[0]).save(tmp_path / "images" / "first.jpg")
     Image.fromarray(scenes.read(1)[0][:41, :53]).save(tmp_path / "images" / "deeper" / "second.PNG")
-    command(
+    done = run(
         "predict", f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", "input=images", "window=[64,64]",
         "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     for name, size in (("first.png", (90, 70)), ("deeper/second.png", (53, 41))):
         with Image.open(tmp_path / "run" / "masks" / name) as mask:
             assert (mask.mode, mask.size) == ("P", size)
@@ -88,7 +87,7 @@ def test_two_images_of_one_name_are_refused(trained, tmp_path):
     for suffix in ("png", "jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"a.{suffix}")
     arguments = [f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", f"input={tmp_path}/a.*", "hydra.run.dir=run"]
-    done = command("predict", *arguments, cwd=tmp_path, check=False)
+    done = run("predict", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert "would both become a.png" in done.stderr
 
@@ -114,7 +113,7 @@ def test_data_of_other_classes_is_refused(trained, tmp_path):
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
     content["hyper_parameters"]["labels"]["classes"][0] = "Heaven"
     torch.save(content, path)
-    done = command("evaluate", f"checkpoint={path}", "hydra.run.dir=run", cwd=tmp_path, check=False)
+    done = run("evaluate", f"checkpoint={path}", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
     assert "Heaven" in done.stderr
 
@@ -139,13 +138,13 @@ CAMVID = os.environ.get("CONTEXTRAST_CAMVID")
 @pytest.mark.skipif(not CAMVID, reason="CONTEXTRAST_CAMVID names no folder with CamVid")
 def test_camvid_from_training_to_prediction(tmp_path):
     tiny = [item for item in TINY if not item.startswith("data.dataset")]
-    command("train", "data=camvid", f"data.root={CAMVID}", *tiny, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
+    run("train", "data=camvid", f"data.root={CAMVID}", *tiny, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
     checkpoint = f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
-    command("evaluate", checkpoint, "protocols.multi_scale=null", "hydra.run.dir=evaluated", cwd=tmp_path)
+    run("evaluate", checkpoint, "protocols.multi_scale=null", "hydra.run.dir=evaluated", cwd=tmp_path)
     evaluated = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
     trained = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert evaluated["single_scale"]["confusion"] == trained["confusion"]
     image = next((Path(CAMVID) / "val").iterdir())
-    command("predict", checkpoint, f"input={image}", "hydra.run.dir=predicted", cwd=tmp_path)
+    run("predict", checkpoint, f"input={image}", "hydra.run.dir=predicted", cwd=tmp_path)
     with Image.open(image) as original, Image.open(tmp_path / "predicted" / "masks" / f"{image.stem}.png") as mask:
         assert mask.size == original.size

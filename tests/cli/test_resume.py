@@ -1,9 +1,11 @@
 """A run that stopped goes on: same folder, same settings, same curves and the same W&B run."""
 
+import contextlib
 import csv
 import json
 import os
 import re
+import sys
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ COMMAND = [
     *SHORT, "loss=ce", "scheduler=constant", "trainer.max_steps=4", "trainer.val_check_interval=2",
     "trainer.log_every_n_steps=1",
     "model.decoder_dropout=0.0", "logger.wandb.table_images=2", "callbacks.pictures.num_images=0",
+    "logger.wandb.artifacts=[config]",
 ]  # fmt: skip
 
 
@@ -27,8 +30,31 @@ def start(monkeypatch, *arguments):
     train.main()
 
 
+class Openings:
+    """Counts how often a file is opened for reading, by whatever code of this process."""
+
+    def __init__(self):
+        self.path, self.count = None, 0
+        sys.addaudithook(self._hear)  # which cannot be taken away again
+
+    def _hear(self, event, arguments):
+        if event == "open" and self.path is not None and arguments[1] in ("r", "rb"):
+            self.count += str(arguments[0]) == self.path
+
+    @contextlib.contextmanager
+    def of(self, path):
+        self.path, self.count = str(path), 0
+        yield
+        self.path = None
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def openings():
+    return Openings()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, openings):
     """Where a run stopped after two of four steps, as if killed, and then went on."""
     folder = tmp_path_factory.mktemp("resume")
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +67,8 @@ def folder(tmp_path_factory):
         (stopped / "metrics.json").unlink()
         with (stopped / "metrics.csv").open("a") as file:
             file.write("9" + "," * 3 + "\n")  # of a step after the checkpoint
-        start(patch, "resume=latest", "trainer.max_steps=4")
+        with openings.of(stopped / "checkpoints" / "last.ckpt"):
+            start(patch, "resume=latest", "trainer.max_steps=4")
     return folder, whole, stopped
 
 
@@ -52,6 +79,10 @@ def test_the_run_takes_the_steps_that_were_left(folder):
     last = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
     taken = {int(value) for key, value in last["state_dict"].items() if key.endswith("num_batches_tracked")}
     assert taken - {0} == {4}, "batch normalisation has seen the batches of both starts, each once"
+
+
+def test_the_checkpoint_is_verified_and_read_once(folder, openings):
+    assert openings.count == 1
 
 
 def test_the_curves_go_on_and_no_step_is_there_twice(folder):

@@ -5,16 +5,15 @@ import math
 import os
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
-from hypothesis import example, given
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from contextrast.cli import report, train
-from contextrast.cli.sweeps import FailedJobs, finished_before, folder_name, sweep_name
+from contextrast.cli.sweeps import FailedJobs, finished_before, sweep_folder
 from contextrast.errors import ConfigError
 from contextrast.reporting.runs import read_runs
 from tests.conftest import TINY
@@ -65,6 +64,13 @@ def test_started_again_a_finished_job_is_not_run_again(started_twice):
     assert len(list(sweep.glob("*/.hydra"))) == 4, "both starts used the same folders"
 
 
+def test_no_folder_needs_quoting(started_twice):
+    sweep, _ = started_twice
+    for path in (sweep, *(path for path in sweep.rglob("*") if ".hydra" not in path.parts)):
+        assert not set(path.name) & set("=, []{}()"), path
+        assert len(path.name.encode()) < 120
+
+
 def test_started_again_a_failed_job_does_not_continue_its_curves(started_twice):
     sweep, _ = started_twice
     assert [path.parent for path in sweep.glob("*/metrics.csv")] == [
@@ -94,7 +100,7 @@ def test_the_report_lists_what_did_not_finish(started_twice, capsys):
     assert printed.count("failed: ConfigError") == 2
     assert printed.count("failed: ZeroDivisionError") == 1
     (finished,) = [run for run in read_runs([started_twice[0]]).runs if run.metrics]
-    assert finished.overrides["trainer.log_every_n_steps"] == "trainer.log_every_n_steps=1"
+    assert finished.overrides["data.batch_size"] == "data.batch_size=2"
     assert finished.metrics["parameters"]["training_only"] == 0, "cross-entropy has none"
 
 
@@ -185,36 +191,31 @@ def test_the_summary_names_the_failures_of_this_start_alone(tmp_path):
     assert FailedJobs.summary() is None, "the next error of this process is not a sweep's"
 
 
-@pytest.mark.parametrize(
-    ("overrides", "name"),
-    [
-        ("loss=ce,seed=0", "loss=ce,seed=0"),
-        ("loss/negatives=all,seed=0", "loss.negatives=all,seed=0"),
-        ("", "defaults"),
-    ],
-)
-def test_a_job_s_folder_is_named_by_its_overrides(overrides, name):
-    assert folder_name(overrides) == name
+def sweep_config(folder, *overrides, ablation=None):
+    """What the resolvers of a sweep's and its jobs' folders see of Hydra's configuration."""
+    choices = {"ablation": ablation}
+    hydra = {"overrides": {"task": list(overrides)}, "runtime": {"choices": choices}, "sweep": {"dir": str(folder)}}
+    hydra["callbacks"] = {"failed_jobs": {"sweep": ["data.root=/x", "data=camvid", "logger=csv"]}}
+    return OmegaConf.create({"hydra": hydra, "subdir": "${job_folder:}"})
 
 
-def test_paths_are_cut_to_their_last_part_and_kept_apart():
-    first, second = folder_name("data.root=/a/camvid,seed=0"), folder_name("data.root=/b/camvid,seed=0")
-    assert first.startswith("data.root=camvid,seed=0-")
-    assert first != second
+def test_a_sweep_is_named_by_its_ablation_or_by_what_its_jobs_compute(tmp_path):
+    asked = ["loss=ce,contextrast", "seed=0,1", "data.root=/x", "logger=csv", "data.num_workers=0"]
+    assert sweep_folder("runs", "alpha", asked) == str(Path("runs", "multirun", "alpha"))
+    assert Path(sweep_folder("runs", None, asked)).name == "loss-ce+contextrast__seed-0+1"
+    assert "num_workers" in sweep_folder("runs", None, ["data.num_workers=0,1"]), "what varies tells sweeps apart"
 
 
-@example("\ud800")  # a byte that is no text, as Python hands it on
-@given(st.text(st.characters(exclude_characters="\0"), max_size=400))
-def test_any_overrides_make_a_file_name(overrides):
-    name = folder_name(overrides)
-    assert 0 < len(name.encode()) <= 255
-    assert "/" not in name
+def test_a_job_is_named_by_what_it_computes_and_what_tells_it_apart(tmp_path):
+    job = sweep_config(tmp_path, "data=camvid", "data.root=/x", "seed=0", "trainer.log_every_n_steps=1")
+    assert job.subdir == "data-camvid__seed-0__trainer.log_every_n_steps-1"
 
 
-def test_long_overrides_that_differ_at_the_end_are_kept_apart():
-    assert folder_name("x" * 300 + "1") != folder_name("x" * 300 + "2")
-
-
-def test_a_sweep_is_named_by_its_ablation_or_by_its_overrides():
-    assert sweep_name("alpha", "seed=0,1") == "alpha"
-    assert sweep_name(None, "loss=ce,contextrast,seed=0,1") == "loss=ce,contextrast,seed=0,1"
+def test_sweeps_and_jobs_that_were_named_before_are_found(tmp_path):
+    asked = ["seed=0,1", "loss=ce", "logger=csv"]
+    former = tmp_path / "multirun" / "loss=ce,seed=0,1"
+    former.mkdir(parents=True)
+    assert sweep_folder(str(tmp_path), None, asked) == str(former)
+    (former / "loss=ce,seed=0").mkdir()
+    assert sweep_config(former, "seed=0", "loss=ce", "logger=csv").subdir == "loss=ce,seed=0"
+    assert sweep_config(former, "seed=1", "loss=ce", "logger=csv").subdir == "loss-ce__seed-1"

@@ -6,7 +6,8 @@ import torch
 
 from contextrast.benchmarks.inputs import label_maps, stage_embeddings
 from contextrast.benchmarks.losses import build_loss, maps_of, step
-from contextrast.benchmarks.measuring import CONSOLE, resident_bytes, table
+from contextrast.benchmarks.measuring import CONSOLE, CPU, table
+from contextrast.callbacks.costs import held_memory
 
 _WARM_UP = 0.1  # share of the steps in which allocator and queues fill
 
@@ -23,8 +24,8 @@ def flatness(methods: Sequence[str], steps: int) -> dict[str, float]:
         for number in range(steps):
             step(loss, embeddings, *batches[number % len(batches)])
             if number == int(steps * _WARM_UP):
-                settled = resident_bytes()
-        end = resident_bytes()
+                settled = held_memory(CPU)
+        end = held_memory(CPU)
         numbers |= {f"{method} settled": settled / 2**20, f"{method} end": end / 2**20}
         growth = f"{100 * (end / settled - 1):+.2f}"
         shown.add_row(method, f"{settled / 2**20:.1f}", f"{end / 2**20:.1f}", growth)

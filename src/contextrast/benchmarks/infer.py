@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from contextrast.assembly import build_datamodule
-from contextrast.benchmarks.device_costs import name_of, seconds_of
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.benchmarks.step import compose_step
+from contextrast.callbacks.costs import seconds_of
 from contextrast.config import config_directory, instantiate, plain
 from contextrast.errors import ConfigError
 from contextrast.models import Segmenter, multi_scale_probabilities
+from contextrast.models.devices import best_device, device_name
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -37,15 +38,15 @@ def infer(
         raise ConfigError(f"--ways={','.join(ways)}: {unknown[0]} is none of {', '.join(WAYS)}")
     config = compose_step("ce", overrides)
     labels = build_datamodule(config.data).labels
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    device = best_device()
     torch.manual_seed(0)
     network: Segmenter = instantiate(config.model, num_classes=labels.num_classes)
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     image = torch.randn(batch_size, 3, *(size or config.data.crop)).to(device, memory_format=torch.channels_last)
     protocols = plain(OmegaConf.load(config_directory() / "evaluate.yaml").protocols)
     shape = "x".join(str(side) for side in image.shape)
-    shown = table(f"Inference of {shape}, {name_of(device)}", "network", "images a second", "median s", "range s")
-    numbers: dict[str, float | str] = {"device": name_of(device)}
+    shown = table(f"Inference of {shape}, {device_name(device)}", "network", "images a second", "median s", "range s")
+    numbers: dict[str, float | str] = {"device": device_name(device)}
     for way in ways:
         if way == "onnx" and not (find_spec("onnxruntime") and find_spec("onnxscript")):
             CONSOLE.print("ONNX Runtime is not installed: pip install 'contextrast[export]'")

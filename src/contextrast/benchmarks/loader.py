@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 
 from contextrast.assembly import build_datamodule
 from contextrast.benchmarks.measuring import CONSOLE
+from contextrast.benchmarks.throughput import device_seconds, processor_seconds, samples_per_second
 from contextrast.config import config_directory
-from contextrast.data.throughput import device_seconds, processor_seconds, samples_per_second
 
 
 def loader(repetitions: int, overrides: list[str]) -> dict[str, float]:

@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from contextrast.benchmarks.inputs import label_maps, stage_embeddings
-from contextrast.benchmarks.measuring import CONSOLE, added_memory, alternating, copy_bandwidth, spread, table
+from contextrast.benchmarks.measuring import CONSOLE, CPU, alternating, copy_bandwidth, spread, table
 from contextrast.benchmarks.operations import Operations
+from contextrast.callbacks.costs import added_memory
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast import ContrastiveLoss
 from contextrast.host_memory import keep_freed_memory
@@ -32,7 +33,7 @@ def losses(
         with Operations() as operations:
             call()  # the first one makes what stays
         numbers |= {
-            f"{key} megabytes": added_memory(call),
+            f"{key} megabytes": added_memory(call, CPU) / 2**20,
             f"{key} roofline": call.moved_bytes() / numbers["bytes_per_second"],
             f"{key} operations": len(operations.names),
             f"{key} host reads": len(operations.host_reads()),

@@ -1,16 +1,16 @@
-"""Measuring a call: seconds, added memory, and how both are shown."""
+"""Seconds of calls on the CPU, and how measurements are shown."""
 
-import os
 import statistics
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from contextrast.callbacks.costs import seconds_of
+
+CPU = torch.device("cpu")
 
 CONSOLE = Console(record=True, width=None if sys.stdout.isatty() else 130)
 """Where benchmarks print; it remembers what was printed."""
@@ -26,29 +26,10 @@ def alternating(calls: Mapping[str, Callable[[], object]], repetitions: int) -> 
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repetition in range(repetitions + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call()
+            taken = seconds_of(call, CPU)
             if repetition:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return seconds
-
-
-def added_memory(call: Callable[[], object]) -> float:
-    """Megabytes by which one call raises the process's resident memory at its peak, sampled every millisecond."""
-    peak, done = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.001):
-            peak = max(peak, resident_bytes())
-
-    before = resident_bytes()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    call()
-    done.set()
-    watcher.join()
-    return max(0.0, (peak - before) / 2**20)
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:
@@ -56,11 +37,6 @@ def copy_bandwidth(megabytes: int = 256) -> float:
     source = torch.ones(megabytes * 2**18)
     target = torch.empty_like(source)
     return 2 * source.nbytes / min(timed(lambda: target.copy_(source), 10))
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; Linux only."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def table(title: str, *headings: str) -> Table:

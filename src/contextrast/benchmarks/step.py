@@ -14,14 +14,15 @@ from torch.optim import Optimizer
 
 import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
 from contextrast.assembly import build_datamodule, build_module
-from contextrast.benchmarks.device_costs import forget_peak, held_bytes, name_of, peak_bytes, seconds_of
 from contextrast.benchmarks.inputs import label_maps
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
+from contextrast.callbacks.costs import forget_peak_memory, held_memory, peak_memory, seconds_of
 from contextrast.config import config_directory
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
 from contextrast.gradients import compare_gradients
 from contextrast.host_memory import keep_freed_memory
+from contextrast.models.devices import device_name
 
 _BASELINE = "ce"
 _BATCHES = 4  # that take turns
@@ -43,18 +44,18 @@ def step(repetitions: int, loss: Sequence[str], overrides: Sequence[str]) -> dic
         keep_freed_memory()  # as training does
     steps, held = {}, {}
     for name, config in configs.items():
-        before = held_bytes(fabric.device)
+        before = held_memory(fabric.device)
         steps[name] = TrainingStep(config, fabric)
         for _ in range(_BATCHES):  # warms up, and makes the gradients and the optimiser's state
             steps[name]()
-        held[name] = held_bytes(fabric.device) - before
+        held[name] = held_memory(fabric.device) - before
     seconds, peaks = _alternating(steps, fabric.device, repetitions)
     CONSOLE.print(f"Training step of {' '.join(overrides) or 'the defaults'}", soft_wrap=True)
-    numbers = _times(seconds, f"{trainer.precision}, {name_of(fabric.device)}")
+    numbers = _times(seconds, f"{trainer.precision}, {device_name(fabric.device)}")
     if fabric.device.type == "cuda":
         own = {name: statistics.median(peaks[name]) - sum(held.values()) + held[name] for name in steps}
         numbers |= _memory(own)
-    return {"device": name_of(fabric.device), "precision": str(trainer.precision), **numbers}
+    return {"device": device_name(fabric.device), "precision": str(trainer.precision), **numbers}
 
 
 def compose_step(loss: str, overrides: Sequence[str]) -> DictConfig:
@@ -110,14 +111,14 @@ def _batch(labels: LabelTable, batch_size: int, crop: Sequence[int], seed: int) 
 def _alternating(
     steps: Mapping[str, TrainingStep], device: torch.device, repetitions: int
 ) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
-    """Seconds and peak bytes of each repetition of the steps in turn; peaks are 0 where there is no GPU."""
+    """Seconds and peak bytes of each repetition of the steps in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     peaks: dict[str, list[int]] = {name: [] for name in steps}
     for _ in range(repetitions):
         for name, call in steps.items():
-            forget_peak(device)
+            forget_peak_memory(device)
             seconds[name].append(seconds_of(call, device))
-            peaks[name].append(peak_bytes(device))
+            peaks[name].append(peak_memory(device))
     return seconds, peaks
 
 

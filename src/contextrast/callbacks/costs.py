@@ -1,11 +1,13 @@
-"""What a step costs: its time and the memory that training needs."""
+"""What computing costs: the time of a call or of a step, and the memory that it needs."""
 
 import contextlib
+import os
 import resource
 import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -63,7 +65,7 @@ class StepClock:
 
     def _read(self) -> None:
         began, ended = self._pending.popleft()
-        self._seconds.append(began.elapsed_time(ended) / 1000)
+        self._seconds.append(_between(began, ended))
 
 
 class WaitClock:
@@ -100,6 +102,20 @@ class WaitClock:
         return self._waited / (self._waited + self._worked) if self._worked else None
 
 
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call: on a GPU between two events of its own clock, else on the host's."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+    torch.cuda.synchronize(device)
+    began = _event()
+    call()
+    ended = _event()
+    ended.synchronize()
+    return _between(began, ended)
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """Start to look for the highest use of memory anew, where the system can do that; see `peak_memory`."""
     if device.type == "cuda":
@@ -119,6 +135,26 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def held_memory(device: torch.device) -> int:
+    """What tensors hold of a GPU's memory now, elsewhere what this process holds of the machine's (Linux), in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def added_memory(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes by which one call raises the use of memory at its peak."""
+    forget_peak_memory(device)
+    before = held_memory(device)
+    call()
+    return max(0, peak_memory(device) - before)
+
+
+def _between(began: torch.cuda.Event, ended: torch.cuda.Event) -> float:
+    """Seconds on a GPU's clock."""
+    return float(began.elapsed_time(ended)) / 1000
 
 
 def _event() -> torch.cuda.Event:

@@ -17,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich import get_console
 
 from contextrast.analysis import FIGURES, Analysis, Study, comparable
@@ -31,6 +30,7 @@ from contextrast.cli.app import MENDABLE
 from contextrast.data import SegmentationDataModule, SegmentationDataset
 from contextrast.data.loader import Loader, collate
 from contextrast.errors import CheckpointError, ConfigError, DataError
+from contextrast.models.devices import chosen_device
 from contextrast.reporting.run_files import environment, write_json
 
 NEEDS = {"tsne": ("sklearn", "t-SNE"), "grad_cam": ("pytorch_grad_cam", "Grad-CAM")}
@@ -87,7 +87,7 @@ def analyze(arguments: argparse.Namespace) -> None:
     loader = Loader(
         dataset, datamodule.eval_batch_size, sampler=indices, num_workers=datamodule.num_workers, collate_fn=collate
     )
-    labels, device = datamodule.labels, choose_device(arguments.device)
+    labels, device = datamodule.labels, chosen_device("--device ", arguments.device)
     share = pixels_per_class(arguments.points, labels.num_classes)
     analyses = comparable(checkpoints, arguments.space, loader, share, arguments.seed, device)
     space = "features" if analyses[0].heads is None else "embeddings"
@@ -181,17 +181,6 @@ def choose_images(
         raise ConfigError(f"--split {arguments.split} has no labels to compare with: its benchmark withholds them.")
     dataset.transform = None
     return dataset, spread(len(dataset), arguments.images or len(dataset))
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of ``--device``.
-
-    Raises:
-        ConfigError: If a GPU is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch finds no GPU here. Leave it out, or give --device cpu.")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def pixels_per_class(points: int, num_classes: int) -> int:

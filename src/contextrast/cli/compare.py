@@ -16,7 +16,8 @@ from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import compare
 from contextrast.reporting.records import Variant, find_records
-from contextrast.reporting.runs import Run, by_key, read_result, variant_run
+from contextrast.reporting.runs import Run, read_result, variant_run
+from contextrast.runs.settings import by_key
 
 EXAMPLES = """\
 examples:

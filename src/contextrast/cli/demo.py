@@ -7,8 +7,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from contextrast.cli.app import command
-from contextrast.cli.predict import chosen_device, load_network, segment
+from contextrast.cli.predict import load_network, segment
 from contextrast.demo import Shown, build, launch
+from contextrast.models.devices import chosen_device
 
 
 def demo(config: DictConfig) -> None:
@@ -26,7 +27,7 @@ def page(config: DictConfig) -> Any:
     Raises:
         ContextrastError: As `demo`.
     """
-    device = chosen_device(config.device)
+    device = chosen_device("device=", config.device)
     networks = []
     for path in filter(None, (config.checkpoint, config.compare)):
         network, labels = load_network(Path(path).expanduser(), device, config.trusted)

@@ -1,6 +1,5 @@
 """``contextrast-predict``: segment image files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,13 @@ from rich.progress import track
 from contextrast.checkpoint import load_checkpoint
 from contextrast.cli.app import command
 from contextrast.data.decoding import decode_image
+from contextrast.data.images import find_images
 from contextrast.data.labels import LabelTable
-from contextrast.errors import ConfigError, DataError, first_line
+from contextrast.errors import ConfigError, DataError
 from contextrast.export import Exported, is_export, load_export
 from contextrast.models import Segmenter, multi_scale_probabilities, sliding_window_probabilities
+from contextrast.models.devices import chosen_device
 from contextrast.reporting.figures import overlay
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 def predict(config: DictConfig) -> None:
@@ -30,9 +29,9 @@ def predict(config: DictConfig) -> None:
         ContextrastError: If the checkpoint or an image cannot be used, or two results would have one name.
     """
     run_dir = Path(config.paths.run_dir)
-    device = chosen_device(config.device)
+    device = chosen_device("device=", config.device)
     network, labels = load_network(Path(config.checkpoint).expanduser(), device, config.trusted)
-    images = find_images(config.input)
+    images = find_images("input", config.input)
     names = result_names(images)
     for (path, _), name in track(list(zip(images, names, strict=True)), "Predicting"):
         image = decode_image(path)
@@ -43,22 +42,6 @@ def predict(config: DictConfig) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(overlay(image, ids, labels, config.overlay_alpha)).save(target)
     get_console().print(f"{len(images)} image(s): {run_dir / 'masks'}", soft_wrap=True)
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device that ``device=`` names.
-
-    Raises:
-        ConfigError: If there is no such device here.
-    """
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, ImportError) as error:
-        raise ConfigError(
-            f"device={name} cannot be used here ({first_line(error)}). Choose cpu, cuda or auto."
-        ) from error
-    return torch.device(name)
 
 
 def load_network(path: Path, device: torch.device, trusted: bool) -> tuple[Segmenter | Exported, LabelTable]:
@@ -72,28 +55,6 @@ def load_network(path: Path, device: torch.device, trusted: bool) -> tuple[Segme
         return exported, exported.labels
     checkpoint = load_checkpoint(path)
     return checkpoint.network().to(device), checkpoint.labels
-
-
-def find_images(pattern: str) -> list[tuple[Path, Path]]:
-    """Image files of ``input``: each with the path its result is named after.
-
-    Raises:
-        DataError: If there is none.
-    """
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        return [(path, Path(path.name))]
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        found = [(file, file.relative_to(path)) for file in files]
-    else:
-        found = [(file, Path(file.name)) for file in sorted(_glob(path)) if file.is_file()]
-    if not found:
-        raise DataError(
-            f"input={pattern} matches no image. Give a file, a folder with {', '.join(SUFFIXES)} files, or a quoted "
-            "pattern such as 'frames/*.jpg'."
-        )
-    return found
 
 
 def result_names(images: list[tuple[Path, Path]]) -> list[Path]:
@@ -133,11 +94,6 @@ def save_mask(ids: NDArray[np.uint8], labels: LabelTable, path: Path) -> None:
     mask.putpalette([value for color in labels.palette for value in color])
     path.parent.mkdir(parents=True, exist_ok=True)
     mask.save(path)
-
-
-def _glob(pattern: Path) -> Iterator[Path]:
-    anchor = Path(pattern.anchor) if pattern.is_absolute() else Path()
-    return anchor.glob(str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern))
 
 
 main = command("predict")(predict)

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.checkpoint import load_checkpoint
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
-from contextrast.reporting.runs import by_key, differing_keys, flat_settings, load
+from contextrast.reporting.runs import load
+from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
 
 log = logging.getLogger(__name__)
 
 LAST: Final = Path("checkpoints") / "last.ckpt"
 """Where a run folder has the state it stopped in."""
 
-_MAY_DIFFER: Final = ("trainer.", "callbacks.", "compile.", "channels_last", "data.num_workers", "data.pin_memory")
-"""Settings that say how a run is carried out; the others say what it computes."""
+_LONGER: Final = ("trainer.max_steps", "recipe.steps")
+"""Settings of a run's length: a longer run begins as a shorter one does, where the schedule is the same."""
 
 
 def resumed_arguments(arguments: Sequence[str]) -> list[str]:
@@ -102,37 +102,32 @@ def checkpoint_of_job(asked: str, run_dir: Path) -> Path | None:
     return run_dir / LAST if (run_dir / LAST).is_file() else None
 
 
-def refuse_other_run(path: Path, settings: Mapping[str, Any]) -> int:
+def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None:
     """Make sure that a checkpoint is one of a run with these settings which has steps left to take.
 
     Args:
         path: The checkpoint, in its run folder.
         settings: What the run is asked to be, as plain containers.
-
-    Returns:
-        The steps that it has taken.
+        step: The steps that it has taken.
 
     Raises:
-        CheckpointError: If it cannot be read.
         ConfigError: If the settings are others, or the run is finished.
     """
-    step = load_checkpoint(path).step
-    recorded, asked = flat_settings(load(path.parents[1] / "config.yaml") or {}), flat_settings(settings)
-    keys = differing_keys([recorded, asked])
-    if wrong := [key for key in keys if not key.startswith(_MAY_DIFFER)]:
-        shown = "; ".join(f"{key}: {recorded.get(key, '-')} there, {asked.get(key, '-')} here" for key in wrong[:5])
+    config = load(path.parents[1] / "config.yaml") or {}
+    recorded, asked = results(config), results(settings)
+    if wrong := [key for key in differing_keys([recorded, asked]) if key not in _LONGER]:
         raise ConfigError(
-            f"resume={path}: that run has other settings ({shown}). A run goes on as what it was, its schedule "
-            "included; to start another one from its weights use model.weights=PATH."
+            f"resume={path}: that run has other settings ({differences(recorded, asked, wrong)}). A run goes on as "
+            "what it was, its schedule included; to start another one from its weights use model.weights=PATH."
         )
     if (path.parents[1] / "metrics.json").is_file() and step >= settings["trainer"]["max_steps"]:
         raise ConfigError(
             f"resume={path}: that run is finished, {step} of {settings['trainer']['max_steps']} steps. Nothing was "
             "changed. To start another one from its weights use model.weights=PATH."
         )
-    for key in keys:
+    recorded, asked = recorded | executions(config), asked | executions(settings)
+    for key in differing_keys([recorded, asked]):
         log.info("Goes on with %s=%s, before %s", key, asked.get(key, "-"), recorded.get(key, "-"))
-    return step
 
 
 def _runs(asked: Mapping[str, str]) -> Path:

@@ -1,8 +1,6 @@
 """Sweeps that can be started again: folders by name, jobs that are finished already, and jobs that failed."""
 
-import hashlib
 import logging
-import re
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -19,12 +18,12 @@ from typing_extensions import override
 
 import contextrast.reporting.wandb_names  # noqa: F401  (registers the resolvers that name runs)
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.reporting.runs import ERROR_FILE, by_key, differing_keys, flat_settings, headline, load
+from contextrast.reporting.runs import ERROR_FILE, headline, load
+from contextrast.runs.names import former_name, job_name, present
+from contextrast.runs.settings import by_key, differences, differing_keys, results
 
 log = logging.getLogger(__name__)
 
-_LONGEST = 200  # bytes of a folder's name; file systems allow 255, and logs add to the path
-_SHOWN = 5  # settings that an error names
 _ALL = ("auto", "-1")  # trainer.devices that mean whatever is there
 
 
@@ -99,13 +98,11 @@ def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:
     metrics = load(run_dir / "metrics.json")
     if metrics is None:
         return None
-    recorded, asked = flat_settings(load(run_dir / "config.yaml") or {}), flat_settings(config)
+    recorded, asked = results(load(run_dir / "config.yaml") or {}), results(config)
     if keys := differing_keys([recorded, asked]):
-        shown = [f"{key}: {recorded.get(key, '-')} there, {asked.get(key, '-')} here" for key in keys[:_SHOWN]]
-        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         raise ConfigError(
-            f"{run_dir} holds a finished run of other settings ({'; '.join(shown)}{more}). Its results were not used: "
-            "give this sweep a folder of its own, hydra.sweep.dir=PATH, or remove that one."
+            f"{run_dir} holds a finished run of other settings ({differences(recorded, asked, keys)}). Its results "
+            "were not used: give this sweep a folder of its own, hydra.sweep.dir=PATH, or remove that one."
         )
     miou = metrics["miou"]
     log.info("Skipped, finished before: mIoU %s", "unknown" if miou is None else f"{100 * miou:.2f}")
@@ -120,12 +117,13 @@ class FailedJobs(Callback):
     the sweep, and `summary` reads them there.
 
     Args:
-        sweep: The overrides that make the sweep. Jobs find them here in Hydra's configuration, see `run_name`.
+        sweep: The overrides that all jobs of the sweep have. Jobs find them here in Hydra's configuration, for their
+            folder's name and for `run_name`.
     """
 
     _sweep: ClassVar[tuple[Path, float] | None] = None  # folder and start of the sweep this process started
 
-    def __init__(self, sweep: str = "") -> None:
+    def __init__(self, sweep: Sequence[str] = ()) -> None:
         self.sweep = sweep
 
     @override
@@ -198,32 +196,32 @@ def _jobs(folder: Path) -> dict[Path, str]:
     return {job: " ".join(texts[key] for key in varied if key in texts) or job.name for job, texts in asked.items()}
 
 
-def folder_name(overrides: str) -> str:
-    """A job's folder, named by its overrides: short enough for a file name, and different for different overrides.
-
-    Args:
-        overrides: Hydra's ``override_dirname``, for example ``loss/negatives=all,data.root=/data/camvid,seed=0``.
-
-    Returns:
-        For example ``loss.negatives=all,data.root=camvid,seed=0-91f0c2a7``. Paths are cut to their last part, and what
-        is too long at its end; a hash of the whole then keeps names apart.
-    """
-    name = re.sub(r"(?<==)[^,=]*/(?=[^,/])", "", overrides)
-    # Bytes on a command line that are no text arrive as surrogates, which no encoding takes.
-    shortened = name.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
-    whole = shortened == overrides
-    name = shortened.replace("/", ".") or "defaults"
-    return name if whole else f"{name}-{hashlib.sha256(overrides.encode(errors='surrogatepass')).hexdigest()[:8]}"
+def sweep_folder(runs: str, ablation: str | None, overrides: Sequence[str]) -> str:
+    """A sweep's folder: by the name of its ablation, else by the overrides that make the sweep."""
+    folder = Path(runs) / "multirun"
+    name = ablation or present(folder, job_name(overrides, _same_for_all(overrides)), former_name(overrides))
+    return str(folder / name)
 
 
-def sweep_name(ablation: str | None, overrides: str) -> str:
-    """A sweep's folder: the name of its ablation, or the overrides that make the sweep."""
-    return ablation or folder_name(overrides)
+def job_folder(*, _root_: DictConfig) -> str:
+    """A job's folder in that of its sweep: by what changes its result or tells it from the other jobs."""
+    overrides, hydra = list(_root_.hydra.overrides.task), _root_.hydra
+    alike = OmegaConf.select(_root_, "hydra.callbacks.failed_jobs.sweep", default=[])
+    return present(Path(hydra.sweep.dir), job_name(overrides, alike), former_name(overrides))
 
 
-def sweep_overrides(overrides: str) -> str:
-    """The overrides that make a sweep, also where its jobs ask: the resolver is cached."""
-    return overrides
+def sweep_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that all jobs of a sweep have, also where its jobs ask: the resolver is cached."""
+    return _same_for_all(overrides)
+
+
+def _same_for_all(overrides: Sequence[str]) -> list[str]:
+    """Overrides of one value, as they are typed and as jobs get them."""
+    parsed = [
+        item for item in OverridesParser.create().parse_overrides(list(overrides)) if not item.is_sweep_override()
+    ]
+    given = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in parsed]
+    return list(dict.fromkeys([*(str(item.input_line) for item in parsed), *given]))
 
 
 def several_gpus() -> bool:
@@ -232,7 +230,7 @@ def several_gpus() -> bool:
 
 
 OmegaConf.register_new_resolver("several_gpus", several_gpus, replace=True)
-OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-# Cached, so that jobs get the name of their sweep and not of their own overrides: Hydra hands its cache on to them.
-OmegaConf.register_new_resolver("sweep_name", sweep_name, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+# Cached, so that jobs get what their sweep got and not their own overrides': Hydra hands its cache on to them.
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("sweep_overrides", sweep_overrides, use_cache=True, replace=True)

@@ -16,7 +16,8 @@ from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.callbacks.wandb_table import PredictionsTable
-from contextrast.checkpoint_files import valid_checkpoint
+from contextrast.checkpoint import described
+from contextrast.checkpoint_files import ReadCheckpoint, valid_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
@@ -51,7 +52,7 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
         if recorded is not None:
             return recorded
         join_tasks(HydraConfig.get().launcher)
-    checkpoint = continued(config, settings, run_dir)
+    resumed = continued(config, settings, run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
@@ -60,10 +61,13 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     loggers = [instantiate(logger) for logger in config.logger.values()]
     failed = True
     try:
-        trainer = build_trainer(config.trainer, loggers, [*built_callbacks(config, loggers), *callbacks])
+        followers = [*built_callbacks(config, loggers), *callbacks]
+        trainer = build_trainer(config.trainer, loggers, followers, resumed)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
-        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
+        start = None if resumed is None else resumed.path
+        del resumed  # the trainer has its content, and lets go of it when it has loaded it
+        trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
         measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted
     except RuntimeError as error:
@@ -78,8 +82,8 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     return report(module, run_dir)
 
 
-def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) -> Path | None:
-    """The checkpoint that the run goes on from, with what its folder has of later steps removed; None starts anew.
+def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) -> ReadCheckpoint | None:
+    """The checkpoint that the run goes on from, read; what its folder has of later steps is removed. None starts anew.
 
     Raises:
         ContextrastError: If there is nothing to go on from, or the folder holds a finished run.
@@ -98,14 +102,15 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     if checkpoint is None:
         curves.unlink(missing_ok=True)
         return None
-    checkpoint = valid_checkpoint(checkpoint)
-    step = refuse_other_run(checkpoint, settings)
-    if checkpoint.parents[1] != run_dir.absolute():
+    read = valid_checkpoint(checkpoint)
+    step = described(read).step
+    refuse_other_run(read.path, settings, step)
+    if read.path.parents[1] != run_dir.absolute():
         refuse_finished(run_dir)
     drop_rows(curves, step)
     (run_dir / "metrics.json").unlink(missing_ok=True)
-    log.info("Goes on from step %d of %s", step, checkpoint)
-    return checkpoint
+    log.info("Goes on from step %d of %s", step, read.path)
+    return read
 
 
 def lost_process(error: RuntimeError) -> bool:

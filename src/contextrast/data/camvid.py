@@ -7,8 +7,9 @@ from typing import Any, Final, Literal, get_args
 from contextrast.data.dataset import Transform
 from contextrast.data.decoding import ColorMap, Picture, ValueMap
 from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
+from contextrast.data.images import is_image
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
-from contextrast.data.pairing import SUFFIXES, Pair, fail_if, image_files, match
+from contextrast.data.pairing import Pair, fail_if, image_files, match
 from contextrast.errors import DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
@@ -103,7 +104,7 @@ def _read_list(path: Path, split: Split) -> list[str]:
         if ".." in listed.parts:
             outside.append(f"line {number}: {line.strip()}")
         folder = listed.parent.name or split
-        keys.append(f"{folder}/{listed.stem if listed.suffix.lower() in SUFFIXES else listed.name}")
+        keys.append(f"{folder}/{listed.stem if is_image(listed) else listed.name}")
     fail_if(outside, f"{path} has paths that lead out of the dataset's folder; remove the '..'")
     if not keys:
         raise DataError(f"{path} names no image. Fill it, or remove it to take all images of {split}/.")

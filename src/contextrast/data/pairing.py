@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from contextrast.data.decoding import image_size, opened, turned_size
+from contextrast.data.images import images_of, is_image
 from contextrast.errors import ConfigError, DataError
-
-SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
-"""What counts as an image file, compared in lower case."""
 
 _SHOWN: Final = 10
 _collected: ContextVar[list[str] | None] = ContextVar("collected_problems", default=None)
@@ -64,17 +62,10 @@ def image_files(folder: Path) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     clashes = []
-    try:
-        found = sorted(folder.glob("[!.]*"))
-    except OSError as error:  # such as a name in a list file that no folder can have
-        raise DataError(
-            f"{folder} cannot be looked into ({error.strerror}). Check the name and who may read it."
-        ) from error
-    for path in found:
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in files:
-                clashes.append(f"{files[path.stem].name} and {path.name}")
-            files[path.stem] = path
+    for path in images_of(folder):
+        if path.stem in files:
+            clashes.append(f"{files[path.stem].name} and {path.name}")
+        files[path.stem] = path
     fail_if(clashes, f"{folder} has files that differ in their suffix only; remove one of each")
     return files
 
@@ -160,7 +151,7 @@ def _header_problem(pair: Pair) -> str | None:
     try:
         with opened(pair.image) as file:
             size = file.size
-            if pair.mask is None or pair.mask.suffix.lower() not in SUFFIXES:
+            if pair.mask is None or not is_image(pair.mask):
                 return None
             mask_size = image_size(pair.mask)
             turned = turned_size(file) if size != mask_size else None

@@ -13,10 +13,11 @@ from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
 from contextrast.reporting.run_files import environment
 from contextrast.reporting.runs import load
+from contextrast.runs.settings import result_part
 
 _STARTING_POINT = ("_target_", "_convert_", "encoder_weights", "weights", "allow_class_mismatch")
-_TRAINING = ("seed", "loss", "optimizer", "scheduler", "module")
-_AUGMENTATION = ("crop", "batch_size", "scale", "flip", "color_jitter")  # of the data; the rest says where things lie
+_DESCRIBED = ("model", "labels")  # sections that the metadata has by themselves
+_FILES = ("_target_", "dataset", "root")  # of the data: which it was stands in `dataset`, its files need not be told
 _SCORES = ("split", "step", "miou", "pixel_accuracy", "mean_accuracy", "iou")
 
 
@@ -64,8 +65,9 @@ def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str
 
 
 def _training(config: Metadata) -> dict[str, Any]:
-    settings = {key: config[key] for key in _TRAINING if key in config}
-    return settings | {"data": {key: config["data"][key] for key in _AUGMENTATION if key in config["data"]}}
+    """What changed the result of training."""
+    settings = {key: value for key, value in result_part(config).items() if key not in _DESCRIBED}
+    return settings | {"data": {key: value for key, value in settings["data"].items() if key not in _FILES}}
 
 
 def scores(metrics: Metadata, step: int) -> dict[str, Any] | None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from contextrast.errors import WeightsError
-from contextrast.models.weight_files import State, listed, read_weights, without_wrappers
+from contextrast.models.weight_files import State, listed, mismatches, read_weights, without_wrappers
 
 _OF_A_RUN = "network."  # a checkpoint's entries of the network; the rest is the loss and what else exists in training
 
@@ -29,16 +29,13 @@ def load_network_weights(
     path = Path(source).expanduser()
     state = _network_part(read_weights(path, "model.weights to a checkpoint or null"))
     expected = network.state_dict()
-    misfits = [name for name in expected if name in state and state[name].shape != expected[name].shape]
-    classes = [name for name in misfits if _is_class_layer(name, expected, state, num_classes)]
-    problems = [f"missing in the file: {name}" for name in expected if name not in state]
-    problems += [f"not in the network: {name}" for name in state if name not in expected]
-    problems += [
-        f"{name} is {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
-        for name in misfits
-        if name not in classes
+    classes = [
+        name for name in expected if name in state and _is_of_other_classes(expected[name], state[name], num_classes)
     ]
-    if problems:
+    kept = {name: value for name, value in state.items() if name not in classes}
+    if problems := mismatches(
+        {name: expected[name] for name in expected if name not in classes}, kept, "file", "network"
+    ):
         raise WeightsError(
             f"{path} does not fit the network: {len(problems)} entries do not match.\n{listed(problems)}\n"
             "Choose the model that it was trained with, or set model.weights=null (a file of an encoder alone goes to "
@@ -50,7 +47,6 @@ def load_network_weights(
             f"({', '.join(classes)}). Set model.allow_class_mismatch=true to start these layers anew and keep all "
             "others, or choose data with the classes of the file."
         )
-    kept = {name: value for name, value in state.items() if name not in classes}
     nn.Module.load_state_dict(network, {**expected, **kept})
 
 
@@ -60,7 +56,8 @@ def _network_part(state: State) -> State:
     return {without_wrappers(name): value for name, value in (inside or state).items()}
 
 
-def _is_class_layer(name: str, expected: State, state: State, num_classes: int) -> bool:
-    """Whether an entry has one row a class in the network, and differs from the file in their number only."""
-    ours, theirs = expected[name].shape, state[name].shape
-    return ours[0] == num_classes and ours[1:] == theirs[1:] if len(ours) == len(theirs) > 0 else False
+def _is_of_other_classes(ours: Tensor, theirs: Tensor, num_classes: int) -> bool:
+    """Whether an entry has one row per class in the network, and differs from the file's in their number only."""
+    if not len(ours.shape) == len(theirs.shape) > 0:
+        return False
+    return len(ours) == num_classes != len(theirs) and ours.shape[1:] == theirs.shape[1:]

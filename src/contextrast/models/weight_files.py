@@ -47,6 +47,27 @@ def without_wrappers(name: str) -> str:
     return name
 
 
+def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str, target: str) -> list[str]:
+    """How tensors differ in names and shapes from those that are expected: what they lack, have too much, or misshape.
+
+    Args:
+        expected: What is to be filled, by name.
+        found: What there is.
+        source: Where it was found, for the text: ``file``.
+        target: What is to be filled, likewise: ``network``.
+
+    Returns:
+        A line for each difference; none where everything fits.
+    """
+    problems = [f"missing in the {source}: {name}" for name in expected if name not in found]
+    problems += [f"not in the {target}: {name}" for name in found if name not in expected]
+    return problems + [
+        f"{name} is {tuple(found[name].shape)} in the {source}, {tuple(value.shape)} in the {target}"
+        for name, value in expected.items()
+        if name in found and found[name].shape != value.shape
+    ]
+
+
 def listed(problems: list[str]) -> str:
     """The first problems, one a line, and how many more there are."""
     more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []

@@ -8,7 +8,7 @@ from torch import nn
 
 from contextrast.errors import WeightsError
 from contextrast.models.layouts import to_timm
-from contextrast.models.weight_files import UNORDERED, State, listed, read_weights, without_wrappers
+from contextrast.models.weight_files import UNORDERED, State, listed, mismatches, read_weights, without_wrappers
 
 LITE0 = "lite0"
 LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
@@ -82,37 +82,34 @@ def _match(target: State, state: State, classifiers: Sequence[str], *, ordered: 
     ours = {_canonical(name): name for name in target}
     found = sum(_canonical(name) in ours for name in state)
     if 2 * found >= len(target) or not ordered:
-        pairs, problems = _pair_by_name(ours, state, classifiers)
+        pairs, behind = _pair_by_name(ours, state), classifiers
     else:
-        pairs, problems = _pair_in_order(list(target), state, classifiers)
-    matched = {name: state[other] for name, other in pairs}
-    for name, other in pairs:
-        if target[name].shape != state[other].shape or _kind(name) != _kind(other):
-            problems.append(f"{other} {tuple(state[other].shape)} does not fit {name} {tuple(target[name].shape)}")
-    return matched, problems
+        pairs, behind = _pair_in_order(target, state), (*classifiers, *_MOBILENET_TAIL)
+    matched = {name: state[other] for name, other in pairs.items()}
+    needed = {name: value for name, value in target.items() if name in matched or _kind(name) != _COUNTER}
+    used = set(pairs.values())
+    extra = {name: value for name, value in state.items() if name not in used and not _is_classifier(name, behind)}
+    misfits = [name for name in pairs if target[name].shape != matched[name].shape or _kind(name) != _kind(pairs[name])]
+    problems = [
+        f"{pairs[name]} {tuple(matched[name].shape)} does not fit {name} {tuple(target[name].shape)}"
+        for name in misfits
+    ]
+    others = {name: value for name, value in needed.items() if name not in misfits}
+    problems += mismatches(others, {name: matched[name] for name in others if name in matched}, "file", "encoder")
+    return matched, problems + mismatches({}, extra, "file", "encoder")
 
 
-def _pair_by_name(
-    ours: Mapping[str, str], state: State, classifiers: Sequence[str]
-) -> tuple[list[tuple[str, str]], list[str]]:
+def _pair_by_name(ours: Mapping[str, str], state: State) -> dict[str, str]:
+    """The encoder's names and the file's that are the same."""
     theirs = {_canonical(name): name for name in state}
-    pairs = [(name, theirs[key]) for key, name in ours.items() if key in theirs]
-    missing = [name for key, name in ours.items() if key not in theirs and _kind(name) != _COUNTER]
-    extra = [name for key, name in theirs.items() if key not in ours and not _is_classifier(name, classifiers)]
-    problems = [f"missing in the file: {name}" for name in missing]
-    return pairs, problems + [f"not in the encoder: {name}" for name in extra]
+    return {name: theirs[key] for key, name in ours.items() if key in theirs}
 
 
-def _pair_in_order(
-    names: list[str], state: State, classifiers: Sequence[str]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    others = list(state)
-    if not any(_kind(other) == _COUNTER for other in others):
-        names = [name for name in names if _kind(name) != _COUNTER]
-    behind = (*classifiers, *_MOBILENET_TAIL)
-    tail = [other for other in others[len(names) :] if not _is_classifier(other, behind)]
-    problems = [f"missing in the file: {name}" for name in names[len(others) :]]
-    return list(zip(names, others, strict=False)), problems + [f"not in the encoder: {other}" for other in tail]
+def _pair_in_order(target: State, state: State) -> dict[str, str]:
+    """The encoder's names and the file's one after the other; counters only where the file has some."""
+    counted = any(_kind(other) == _COUNTER for other in state)
+    names = [name for name in target if counted or _kind(name) != _COUNTER]
+    return dict(zip(names, state, strict=False))
 
 
 def _kind(name: str) -> str:

@@ -13,8 +13,9 @@ from contextrast.reporting.bootstrap import Interval, Resampled, image_interval,
 from contextrast.reporting.estimates import Difference, Spread, spread
 from contextrast.reporting.image_counts import read_image_counts
 from contextrast.reporting.measures import Keyed, Measure, co_primary, value_of
-from contextrast.reporting.runs import Run, differing_keys
+from contextrast.reporting.runs import Run
 from contextrast.reporting.verdicts import Runs, Verdict, verdict
+from contextrast.runs.settings import differing_keys
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Results of a series: ``<recipe>/<variant>/<seed>.json``, small, with the run's counts of images beside it."""
 
-import hashlib
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +10,17 @@ from contextrast.errors import ConfigError
 from contextrast.reporting.image_counts import counts_file
 from contextrast.reporting.measures import value_of
 from contextrast.reporting.run_files import write_json
-from contextrast.reporting.runs import by_key, load
+from contextrast.reporting.runs import load
+from contextrast.runs.names import path_name
+from contextrast.runs.settings import by_key, changes_result
 
 PROTOCOL: Final = "single_scale"
 """How the images of a series are looked at."""
-
-_PLACES: Final = (
-    "data.root",
-    "data.num_workers",
-    "data.pin_memory",
-    "data.cache",
-    "paths.",
-    "logger",
-    "hydra.",
-    "resume",
-)
-"""Overrides that say where things lie and how they are read, not what is computed."""
 
 _COSTS: Final = (
     "train_seconds", "step_seconds", "waiting_share", "peak_memory_bytes", "parameters", "best", "step",
 )  # fmt: skip
 """What a record keeps of a training's own numbers; scores are those of the evaluation."""
-
-_LONGEST: Final = 150  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -76,14 +62,8 @@ class Variant:
 
     @property
     def folder(self) -> str:
-        """Name of its folder: letters, digits and ``. _ -`` alone."""
-        parts = [re.sub(r"^[+~]*(loss[./])?", "", override) for override in self.overrides]
-        name = "__".join([self.loss, *(part.replace("=", "-") for part in parts)])
-        clean = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-")
-        if len(clean) <= _LONGEST and re.fullmatch(r"[\w.=/-]*", "".join(parts), flags=re.ASCII):
-            return clean
-        # what was taken out or cut off may be all that tells two variants apart
-        return f"{clean[:_LONGEST]}-{hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
+        """Name of its folder."""
+        return path_name([f"loss={self.loss}", *self.overrides])
 
 
 @dataclass(frozen=True)
@@ -136,7 +116,7 @@ def without_places(overrides: Sequence[str], recipe: str) -> tuple[str, ...]:
     return tuple(
         text
         for key, text in by_key(overrides).items()
-        if text not in left_out and key != "seed" and not key.startswith(_PLACES)
+        if text not in left_out and key != "seed" and changes_result(text)
     )
 
 

@@ -1,7 +1,6 @@
 """Records of training runs, read back from the folders that hold them."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,18 +9,13 @@ from typing import Any, Final
 import yaml
 
 from contextrast.errors import ConfigError, first_line
+from contextrast.runs.names import variant_overrides
+from contextrast.runs.settings import by_key, changes_result, results, told_by_value, without_seeds
 
 ERROR_FILE: Final = "error.txt"
 """File of a run folder that says, in its first line, why a job of a sweep failed."""
 
-_PLACES: Final = (
-    "paths.",
-    "logger.",
-    "data.root",
-    "data.cache",
-)  # where things lie and what is recorded do not change a result
-_NO_SETTING: Final = re.compile(r"seed|ablation|logger\b.*|paths\b.*")  # overrides that do not tell settings apart
-_MISSING: Final = object()
+_DATASET: Final = ("data.dataset.", "data.root")  # settings that say what a run was measured on
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is there
 
 
@@ -32,9 +26,10 @@ class Run:
     Attributes:
         path: Its folder, or its file of results.
         data: What it was measured on, by dotted key; runs that differ in it cannot be compared.
-        overrides: What was asked for on the command line, by key and as typed, without the seed.
+        overrides: What was asked for on the command line and changes the result, by key and as typed, without the seed.
         seed: Its seed.
-        settings: All its settings by dotted key, without seeds; None where it failed before they were known.
+        settings: All its settings that change the result, by dotted key and without seeds; None where it failed before
+            they were known.
         metrics: Content of ``metrics.json``; None if it did not finish.
         state: ``finished``, or why it is not.
         order: Its place among the jobs of its sweep.
@@ -111,7 +106,8 @@ def read_result(path: Path) -> Run:
         raise ConfigError(f"{path} is no result of a run: it has no metrics")
     run = variant_run(path, content["recipe"], content["variant"], content["seed"], content["metrics"])
     # what was overridden for all variants alike, and how long the run was, are a part of the recipe
-    settings = {"overrides": content.get("overrides", []), "step": content["metrics"].get("step")}
+    overrides = [text for text in map(str, content.get("overrides", [])) if changes_result(text)]
+    settings = {"overrides": overrides, "step": content["metrics"].get("step")}
     images = path.with_suffix(".npz")
     return replace(run, settings=settings, images=images if images.is_file() else None)
 
@@ -120,34 +116,7 @@ def variant_run(
     path: Path, recipe: str, variant: str, seed: int, metrics: Mapping[str, Any] | None, state: str = "finished"
 ) -> Run:
     """The run of a variant, which is a loss and overrides: ``contextrast loss.alpha=0.2``."""
-    loss, *overrides = variant.split()
-    return Run(path, {"recipe": recipe}, _overrides([f"loss={loss}", *overrides]), seed, None, metrics, state)
-
-
-def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, without what says only where things lie: paths, loggers, the dataset's root.
-
-    Args:
-        config: A run's composed configuration as plain containers; its run folder counts as equal to any other.
-    """
-    run_dir = _section(config.get("paths")).get("run_dir")
-    flat = dict(_flatten(config, ""))
-    return {
-        key: value.replace(run_dir, "RUN") if isinstance(value, str) and isinstance(run_dir, str) and run_dir else value
-        for key, value in flat.items()
-        if not key.startswith(_PLACES)
-    }
-
-
-def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys whose values are not the same in all settings, in the order in which they first occur."""
-    keys = dict.fromkeys(key for item in settings for key in item)
-    return [key for key in keys if any(item.get(key, _MISSING) != settings[0].get(key, _MISSING) for item in settings)]
-
-
-def by_key(overrides: Sequence[str]) -> dict[str, str]:
-    """Hydra's overrides as typed, by what they override."""
-    return {text.lstrip("+~").partition("=")[0]: text for text in overrides}
+    return Run(path, {"recipe": recipe}, _overrides(variant_overrides(variant)), seed, None, metrics, state)
 
 
 def headline(path: Path) -> str:
@@ -190,6 +159,7 @@ def _read_folder(folder: Path) -> Run:
         raise ConfigError(f"{folder} is no run of contextrast-train: its configuration has no loss or no dataset")
     if not isinstance(config.get("seed"), int):
         raise ConfigError(f"{folder} does not say which seed it had: seed={config.get('seed')}")
+    computed = results(config)
     hydra = _section(load(folder / ".hydra" / "hydra.yaml"))
     number = _section(_section(hydra.get("hydra")).get("job")).get("num")
     # Hydra rewrites its own files when somebody starts into the folder of a finished run, also if that is refused.
@@ -199,10 +169,10 @@ def _read_folder(folder: Path) -> Run:
         raise ConfigError(f"{folder} is no run of contextrast-train: overrides are no list, or metrics no mapping")
     return Run(
         path=folder,
-        data=dict(_flatten(_section(config["data"]["dataset"]), "data.dataset.")),
+        data={key: value for key, value in computed.items() if key.startswith(_DATASET)},
         overrides=_overrides([str(text) for text in overrides]),
         seed=config["seed"],
-        settings=_without_seeds(flat_settings(resolved)) if resolved else None,
+        settings=without_seeds(computed) if resolved else None,
         metrics=metrics,
         state="finished" if metrics is not None else _why_unfinished(folder),
         order=number if isinstance(number, int) else 0,
@@ -221,16 +191,5 @@ def _why_unfinished(folder: Path) -> str:
 
 def _overrides(texts: Sequence[str]) -> dict[str, str]:
     """Overrides by key; what does not tell settings apart is left out."""
-    return {key: text for key, text in by_key(texts).items() if not _NO_SETTING.fullmatch(key)}
-
-
-def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key.rpartition(".")[2] != "seed"}
-
-
-def _flatten(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    telling = {key: text for key, text in by_key(texts).items() if changes_result(text) and told_by_value(text)}
+    return {key: text for key, text in telling.items() if key != "seed"}

@@ -1,6 +1,5 @@
 """How a run is called in W&B, by what it is and by what differs from the other runs of its sweep."""
 
-import re
 from pathlib import Path
 from typing import Final
 
@@ -8,14 +7,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from contextrast.reporting.runs import by_key
+from contextrast.runs.settings import by_key, changes_result
 
 _GROUPS: Final = ("data", "model", "loss")
-_NO_NAME: Final = re.compile(
-    r"hydra\b.*|paths\..*|logger\b.*|data\.root|data\.num_workers|ablation|search|debug|experiment|resume|seed"
-)
-"""Overrides that say where things lie, or what the name says already."""
-_BETWEEN: Final = re.compile(r",(?=[^,=]+=)")  # overrides as Hydra joins them: data=camvid,loss=ce,contextrast
 _LONGEST: Final = 120  # characters; W&B allows 128
 
 
@@ -41,12 +35,14 @@ def run_name(seed: int | str) -> str:
     Args:
         seed: The run's seed; empty where it has none.
     """
-    texts = {key: text for key, text in by_key(HydraConfig.get().overrides.task).items() if not _NO_NAME.fullmatch(key)}
+    texts = by_key(HydraConfig.get().overrides.task)
+    texts.pop("seed", None)
     if _sweeping():
-        alike = _BETWEEN.split(HydraConfig.get().callbacks["failed_jobs"]["sweep"])
+        alike = HydraConfig.get().callbacks["failed_jobs"]["sweep"]
         parts = [text for text in texts.values() if text not in alike] or [run_setting()]
     else:
-        parts = [run_setting(), *(text for key, text in texts.items() if key not in _GROUPS)]
+        parts = [text for key, text in texts.items() if key not in _GROUPS and changes_result(text)]
+        parts.insert(0, run_setting())
     return " ".join([*parts, f"seed={seed}"] if seed != "" else parts)[:_LONGEST]
 
 

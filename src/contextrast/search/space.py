@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
 
 from contextrast.errors import ConfigError
-from contextrast.reporting.runs import by_key
+from contextrast.runs.settings import by_key
 
 
 def split_space(texts: Sequence[str]) -> tuple[list[Override], list[str]]:

@@ -2,10 +2,9 @@ from functools import partial
 
 import pytest
 
+from contextrast.benchmarks.throughput import device_seconds, processor_seconds, samples_per_second
 from contextrast.data import SegmentationDataModule
-from contextrast.data.throughput import device_seconds, processor_seconds, samples_per_second
-
-from .conftest import Stripes
+from tests.data.conftest import Stripes
 
 
 @pytest.mark.parametrize("augment", ["cpu", "gpu"])

@@ -3,13 +3,16 @@
 import itertools
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-import torch
 from lightning.fabric.utilities import move_data_to_device
 
+from contextrast.benchmarks.measuring import CPU
+from contextrast.callbacks.costs import seconds_of
 from contextrast.data.datamodule import SegmentationDataModule
 from contextrast.data.loader import TrainLoader
+from contextrast.models.devices import best_device
 
 _WARM_UP = 4  # batches a worker: what it has prepared before the clock starts does not count
 
@@ -26,9 +29,8 @@ def samples_per_second(datamodule: SegmentationDataModule, repetitions: int, bat
     _take(stream, _WARM_UP * max(1, datamodule.num_workers))
     speeds = []
     for _ in range(repetitions):
-        start = time.perf_counter()
-        _take(stream, batches)
-        speeds.append(batches * datamodule.batch_size / (time.perf_counter() - start))
+        taken = seconds_of(partial(_take, stream, batches), CPU)
+        speeds.append(batches * datamodule.batch_size / taken)
     return speeds
 
 
@@ -56,17 +58,10 @@ def device_seconds(datamodule: SegmentationDataModule, repetitions: int) -> list
     The device is the machine's accelerator, or its CPU where it has none. The arguments are those of
     `samples_per_second`.
     """
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    batch = next(_endless(datamodule.train_dataloader()))
-    batch = move_data_to_device(batch, accelerator or torch.device("cpu"))
-    seconds = []
-    for _ in range(repetitions + 1):
-        start = time.perf_counter()
-        datamodule.on_after_batch_transfer(batch, 0)
-        if accelerator is not None:
-            torch.accelerator.synchronize()
-        seconds.append((time.perf_counter() - start) / datamodule.batch_size)
-    return seconds[1:]  # the first one warms up
+    device = best_device()
+    batch = move_data_to_device(next(_endless(datamodule.train_dataloader())), device)
+    seconds = [seconds_of(lambda: datamodule.on_after_batch_transfer(batch, 0), device) for _ in range(repetitions + 1)]
+    return [value / datamodule.batch_size for value in seconds[1:]]  # the first one warms up
 
 
 def _endless(loader: TrainLoader) -> Iterator[Any]:
