@@ -121,7 +121,7 @@ RULES: Final = (
         "saves or shows what the run does anyway",
         *("callbacks.random_state.**", "callbacks.best_checkpoint.**", "callbacks.last_checkpoint.**"),
         *("callbacks.learning_rates.**", "callbacks.summary.**", "callbacks.progress.**", "callbacks.pictures.**"),
-        *("callbacks.tables.**", "callbacks.run_files.**", "callbacks.submission.**"),
+        *("callbacks.tables.**", "callbacks.run_files.**", "callbacks.submission.**", "callbacks.image_counts.**"),
     ),
     *_rules(Kind.EXECUTION, "permission to read a file", "trusted"),
     *_rules(Kind.RESULT, "named sets of the settings below", "experiment", "search", "debug"),
