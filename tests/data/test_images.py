@@ -59,5 +59,5 @@ def test_results_are_named_after_where_an_image_lies(folder, monkeypatch):
 
 
 def test_what_matches_nothing_is_said_with_its_setting(tmp_path):
-    with pytest.raises(DataError, match="images=.*nothing"):
+    with pytest.raises(DataError, match=r"images=.*nothing"):
         find_images("images", str(tmp_path / "nothing*"))
