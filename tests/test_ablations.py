@@ -9,10 +9,6 @@ from omegaconf import OmegaConf
 from contextrast.config import config_directory, instantiate
 
 ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("*.yaml"))
-ASKED_FOR = {
-    "components", "error_map", "negatives", "percentage", "fusion_weight", "fusion", "stages", "stage_weights", "alpha",
-    "temperature", "bank_size", "bank_design", "selection",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,10 +29,6 @@ def jobs_of(ablation, *arguments):
     texts = [f"{key}={value}" for key, value in params.items()] + [f"ablation={ablation}", *arguments]
     (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(texts), None)
     return batch
-
-
-def test_there_is_one_file_an_ablation():
-    assert set(ABLATIONS) == ASKED_FOR
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)

@@ -85,7 +85,7 @@ def test_heads_whose_loss_has_none_are_refused(path):
         content["hyper_parameters"]["loss"] = {"_target_": "contextrast.contrast.CrossEntropyLoss"}
 
     checkpoint = load_checkpoint(altered(path, cross_entropy))
-    with pytest.raises(CheckpointError, match="is not in the loss"):
+    with pytest.raises(CheckpointError, match="not in the loss"):
         checkpoint.heads(checkpoint.network())
 
 

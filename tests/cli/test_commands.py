@@ -130,6 +130,7 @@ def test_csv_logging_never_imports_wandb(tmp_path):
         cwd=tmp_path, check=False, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
 CAMVID = os.environ.get("CONTEXTRAST_CAMVID")

@@ -1,5 +1,6 @@
 """The page of mistakes is what the code says today."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -9,9 +10,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "bad_inputs.md"
 QUICK = ("Data sets", "List files", "A folder of your own", "Images", "Settings from strangers", "Reports")
-SLOW = (
-    "Overrides", "Data on the command line", "Network and loss", "Checkpoints", "Exports", "Runs, sweeps and searches",
-)  # fmt: skip
+TITLES = re.findall(r"^## (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
 
 
 @pytest.fixture
@@ -27,10 +26,8 @@ def committed(title):
     return f"## {title}\n" + PAGE.read_text("utf-8").split(f"## {title}\n")[1].split("\n## ")[0].rstrip("\n") + "\n"
 
 
-def test_all_sections_are_tested_and_there_are_sixty_mistakes_and_more(script):
-    assert set(script.MISTAKES) == {*QUICK, *SLOW}
-    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
-    assert len(rows) - len(script.MISTAKES) == sum(map(len, script.MISTAKES.values())) >= 60
+def test_the_page_has_all_sections(script):
+    assert list(script.MISTAKES) == TITLES
 
 
 @pytest.mark.parametrize("title", QUICK)
@@ -40,7 +37,7 @@ def test_a_section_of_files_is_current(script, title):
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the page is of a machine without a GPU")
-@pytest.mark.parametrize("title", SLOW)
+@pytest.mark.parametrize("title", [title for title in TITLES if title not in QUICK])
 def test_a_section_of_commands_is_current(script, title):
     assert script.section(title) == committed(title)
 

@@ -14,7 +14,7 @@ def chosen_device(option: str, name: str) -> torch.device:
     """The device that an option names.
 
     Args:
-        option: The option as it is typed, for messages: ``device=``, ``--device ``.
+        option: The option as it is typed, for messages, up to the name: ``device=``.
         name: ``auto`` for the best one, or torch's name of one.
 
     Raises:

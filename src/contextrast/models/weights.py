@@ -82,34 +82,34 @@ def _match(target: State, state: State, classifiers: Sequence[str], *, ordered: 
     ours = {_canonical(name): name for name in target}
     found = sum(_canonical(name) in ours for name in state)
     if 2 * found >= len(target) or not ordered:
-        pairs, behind = _pair_by_name(ours, state), classifiers
+        pairs, needed = _pair_by_name(ours, state)
     else:
-        pairs, behind = _pair_in_order(target, state), (*classifiers, *_MOBILENET_TAIL)
-    matched = {name: state[other] for name, other in pairs.items()}
-    needed = {name: value for name, value in target.items() if name in matched or _kind(name) != _COUNTER}
+        pairs, needed = _pair_in_order(list(target), state)
+        classifiers = (*classifiers, *_MOBILENET_TAIL)
+    misfits = {
+        name: f"{other} {tuple(state[other].shape)} does not fit {name} {tuple(target[name].shape)}"
+        for name, other in pairs.items()
+        if target[name].shape != state[other].shape or _kind(name) != _kind(other)
+    }
+    fitting = {name: state[other] for name, other in pairs.items() if name not in misfits}
     used = set(pairs.values())
-    extra = {name: value for name, value in state.items() if name not in used and not _is_classifier(name, behind)}
-    misfits = [name for name in pairs if target[name].shape != matched[name].shape or _kind(name) != _kind(pairs[name])]
-    problems = [
-        f"{pairs[name]} {tuple(matched[name].shape)} does not fit {name} {tuple(target[name].shape)}"
-        for name in misfits
-    ]
-    others = {name: value for name, value in needed.items() if name not in misfits}
-    problems += mismatches(others, {name: matched[name] for name in others if name in matched}, "file", "encoder")
-    return matched, problems + mismatches({}, extra, "file", "encoder")
+    extra = {name: value for name, value in state.items() if name not in used and not _is_classifier(name, classifiers)}
+    problems = mismatches({name: target[name] for name in needed if name not in misfits}, fitting, "file", "encoder")
+    return fitting, [*problems, *mismatches({}, extra, "file", "encoder"), *misfits.values()]
 
 
-def _pair_by_name(ours: Mapping[str, str], state: State) -> dict[str, str]:
-    """The encoder's names and the file's that are the same."""
+def _pair_by_name(ours: Mapping[str, str], state: State) -> tuple[dict[str, str], list[str]]:
+    """The encoder's names with the file's that are the same, and those that a file has to have."""
     theirs = {_canonical(name): name for name in state}
-    return {name: theirs[key] for key, name in ours.items() if key in theirs}
+    pairs = {name: theirs[key] for key, name in ours.items() if key in theirs}
+    return pairs, [name for name in ours.values() if name in pairs or _kind(name) != _COUNTER]
 
 
-def _pair_in_order(target: State, state: State) -> dict[str, str]:
-    """The encoder's names and the file's one after the other; counters only where the file has some."""
-    counted = any(_kind(other) == _COUNTER for other in state)
-    names = [name for name in target if counted or _kind(name) != _COUNTER]
-    return dict(zip(names, state, strict=False))
+def _pair_in_order(names: list[str], state: State) -> tuple[dict[str, str], list[str]]:
+    """The encoder's names with the file's one after the other, and those that this file has to have."""
+    if not any(_kind(other) == _COUNTER for other in state):
+        names = [name for name in names if _kind(name) != _COUNTER]
+    return dict(zip(names, state, strict=False)), names
 
 
 def _kind(name: str) -> str:
