@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from contextrast.reporting import bootstrap
 from contextrast.reporting.bootstrap import image_interval, resampled
 from contextrast.reporting.image_counts import ImageCounts
 from contextrast.reporting.measures import co_primary
@@ -62,6 +63,12 @@ def test_the_order_of_images_does_not_matter():
     base = measured(counts(0))
     assert image_interval(straight, base, "b_miou") == image_interval(back, base, "b_miou")
     assert image_interval(straight, straight, "thin").high == 0
+
+
+def test_the_draws_are_the_same_in_every_process():
+    first = measured(counts(0))[0].scores["miou"]
+    bootstrap._weights.cache_clear()
+    np.testing.assert_array_equal(measured(counts(0))[0].scores["miou"], first)
 
 
 def test_other_images_other_seeds_and_other_measures_have_no_interval():

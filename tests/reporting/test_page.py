@@ -5,10 +5,13 @@ import io
 import json
 import re
 
+import numpy as np
 import pytest
 
 from contextrast.reporting.comparison import compare
 from contextrast.reporting.comparison_csv import comma_separated
+from contextrast.reporting.comparison_tables import effort_text
+from contextrast.reporting.image_counts import ImageCounts, write_image_counts
 from contextrast.reporting.page import html_page
 from contextrast.reporting.runs import read_runs
 from tests.reporting.page_runs import Page, write_comparison, write_full_run
@@ -193,3 +196,25 @@ def test_what_is_no_number_cannot_break_the_script(tmp_path):
     page = written(folder)[1]
     assert page.data[0]["settings"][0]["iou"] == [None, 0.5]
     assert page.data[0]["pictures"]["methods"][0]["step"] is None
+
+
+def test_the_page_says_the_verdict_and_what_more_certainty_takes(tmp_path):
+    folder = write_sweep(tmp_path / "sweep", {0.1: {0: 0.5, 1: 0.6, 2: 0.7}, 0.2: {0: 0.55, 1: 0.651, 2: 0.749}})
+    records = read_runs([folder])
+    (comparison,) = compare(records.runs)
+    page = written(folder)[1]
+    head, baseline, other = page.tables[0]
+    assert (baseline[head.index("verdict")], other[head.index("verdict")]) == ("", "helps")
+    (sure,) = [table for table in page.tables if "to tell 0.5 points" in table[0]]
+    assert sure[1][1:] == [effort_text(effort) for effort in comparison.rows[1].verdict.efforts]
+
+
+def test_one_seed_with_images_says_how_far_they_matter(tmp_path):
+    rows = np.array([[0, 0, 0, 50], [0, 1, 0, 50], [1, 1, 1, 80], [1, 1, 0, 20]])
+    for loss, miou in (("ce", 0.5), ("contextrast", 0.6)):
+        path = tmp_path / "short" / loss / "0.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"recipe": "short", "variant": loss, "seed": 0, "metrics": {"miou": miou}}))
+        write_image_counts(path.with_suffix(".npz"), ImageCounts(["a", "b"], ["x", "y"], rows, rows, 3))
+    (sure,) = [table for table in written(tmp_path)[1].tables if "on other images" in table[0]]
+    assert sure == [["setting", "on other images"], ["loss=contextrast", "[+0.00, +0.00]"]]

@@ -43,12 +43,14 @@ class Job:
         seed: Its seed.
         run_dir: Folder of its training.
         record: Its file of results.
+        taken: Whether the folder was made by somebody else, who may need what is in it.
     """
 
     variant: Variant
     seed: int
     run_dir: Path
     record: Path
+    taken: bool = False
 
     @property
     def name(self) -> str:
@@ -101,7 +103,7 @@ class Series:
     def job(self, variant: Variant, seed: int, run_dir: Path | None = None) -> Job:
         """A run; its folder is made unless it has one."""
         place = run_dir or self.runs / self.results.name / variant.folder / str(seed)
-        return Job(variant, seed, place, self.results / variant.folder / f"{seed}.json")
+        return Job(variant, seed, place, self.results / variant.folder / f"{seed}.json", run_dir is not None)
 
     def taken(self, run_dir: Path) -> Job:
         """The run in a folder that ``contextrast-train`` made.
@@ -164,8 +166,7 @@ class Series:
         if not (evaluation / "metrics.json").is_file():
             self._evaluate(job, evaluation, lock)
         write_record(job.record, job.variant, job.seed, self.telling, job.run_dir, evaluation)
-        made = job.run_dir.is_relative_to(self.runs)
-        if made and not self.keep_checkpoints:
+        if not job.taken and not self.keep_checkpoints:
             shutil.rmtree(job.run_dir / "checkpoints", ignore_errors=True)
 
     def command(self, job: Job) -> list[str]:
