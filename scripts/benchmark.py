@@ -1,4 +1,4 @@
-"""Time and memory of the method, with the numbers that the README quotes.
+"""Time and memory of the method, with the numbers that BENCHMARKS.md and the documentation quote.
 
     python scripts/benchmark.py loss        # one call of each loss, forward and backward, on four stages
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss

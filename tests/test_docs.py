@@ -1,12 +1,15 @@
 """The documentation: its equations lead to code, every option and module is in it, and it builds without a network."""
 
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -14,7 +17,9 @@ from omegaconf import OmegaConf
 from contextrast.config import config_directory
 
 ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 DOCS, PACKAGE, CONF = ROOT / "docs", ROOT / "src" / "contextrast", config_directory()
+PAGES = (README, *DOCS.glob("*.md"), *DOCS.glob("how_to/*.md"))
 ROOMS = ("analysis", "callbacks", "contrast", "data", "export", "metrics", "models", "reporting", "runs")
 SYMBOL = re.compile(r"`([\w/]+)\.py:([\w.]+)`")
 
@@ -119,21 +124,94 @@ def test_every_public_module_is_in_the_api_reference():
     assert not gone, "remove them from docs/api"
 
 
+def python_blocks(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
 def test_python_on_the_pages_is_valid():
-    for page in DOCS.glob("how_to/*.md"):
-        for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+    for page in PAGES:
+        for block in python_blocks(page):
             compile(block, str(page), "exec")
+
+
+def test_the_loop_in_the_readme_runs_and_trains_as_it_stands():
+    (block,) = python_blocks(README)
+    torch.manual_seed(0)
+    names = {}
+    exec(compile(block, str(README), "exec"), names)
+    assert set(names["terms"]) == {"total", "cross_entropy", "pixel_anchor"}
+    assert names["terms"].total.isfinite()
+    assert names["criterion"].step == len(names["batches"]), "update() was called after each step"
+    trained = [parameter for group in names["optimizer"].param_groups for parameter in group["params"]]
+    moved = [name for name, value in names["criterion"].heads.named_parameters() if value.grad.abs().sum() > 0]
+    assert moved, "the contrast reaches the heads"
+    assert len(trained) == len([*names["model"].parameters(), *names["criterion"].parameters()])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text("utf-8"))):
+        if re.match(r"https?:|\.\./\.\./actions/", target):  # GitHub's page of the workflow, from its page of the README
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if path.parent != DOCS / "configuration":  # written when the pages are built
+            assert path.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(path), f"{page.name} links to {target}"
+
+
+def without_code(text):
+    return re.sub(r"```.*?```|`[^`\n]*`", "`code`", text, flags=re.DOTALL)
+
+
+def anchors(page):
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_reached_from_the_index_and_from_the_readme():
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.glob("*.md")} - {"index.md"}
+    linked = set(re.findall(r"\]\(([\w/]+\.md)", (DOCS / "index.md").read_text("utf-8")))
+    assert pages <= linked
+    assert {f"docs/{name}" for name in pages} <= set(re.findall(r"\]\(([\w/]+\.md)", README.read_text("utf-8")))
+
+
+def test_badges_and_addresses_say_what_the_package_says():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    badges = {path.stem: path.read_text("utf-8") for path in (DOCS / "badges").glob("*.svg")}
+    assert f">{project['license']}<" in badges["licence"]
+    assert f">{project['requires-python'].removeprefix('>=')}+<" in badges["python"]
+    assert (citation["license"], citation["version"]) == (project["license"], project["version"])
+    assert all(url.startswith(citation["repository-code"]) for url in project["urls"].values())
+    assert f"## [{project['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_workflow_and_the_issue_forms_are_what_github_reads():
+    (workflow,) = (ROOT / ".github" / "workflows").glob("*.yml")
+    job = yaml.safe_load(workflow.read_text("utf-8"))["jobs"]["check"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+    assert os.access(ROOT / commands[0], os.X_OK)
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text("utf-8"))
+        if path.stem != "config":
+            assert {"name", "description", "body"} <= set(form)
+            named = [field["id"] for field in form["body"] if field["type"] != "markdown"]
+            assert len(named) == len(set(named)) > 0
 
 
 def test_overrides_on_the_pages_compose():
     """Every contextrast-train line without a placeholder, word for word."""
     lines = [
         line.partition(" #")[0].strip()
-        for page in DOCS.glob("how_to/*.md")
+        for page in PAGES
         for line in page.read_text("utf-8").replace("\\\n", " ").splitlines()
-        if line.startswith("contextrast-train") and "-m" not in line.split()
+        if line.startswith("contextrast-train") and not {"-m", "..."} & {*line.split()} and "resume=" not in line
     ]
-    assert len(lines) > 3
+    assert len(lines) > 10
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for line in lines:
             assert compose("train", line.split()[1:])

@@ -87,10 +87,18 @@ def test_the_legend_wraps_and_grows_the_sheet() -> None:
         assert (explained == color).all(axis=2).any()
 
 
+def test_a_larger_font_makes_titles_and_legend_larger() -> None:
+    picture = np.zeros((10, 400, 3), dtype=np.uint8)
+    small, large = (figures.contact_sheet([[picture]], ["x"], [("y", (9, 9, 9))], font_size=size) for size in (14, 28))
+    assert large.shape[0] >= small.shape[0] + 2 * 14
+    inked = [(sheet.sum(axis=2) < 600).sum() - picture[..., 0].size for sheet in (small, large)]
+    assert inked[1] > 2 * inked[0], "letters and boxes have four times the area, less their outlines"
+
+
 def test_class_legend_ends_with_what_is_ignored() -> None:
     assert figures.class_legend(LABELS) == [("sky", (0, 0, 255)), ("road", (200, 0, 0)), ("ignored", (0, 0, 0))]
 
 
 def test_rows_and_titles_have_to_fit() -> None:
-    with pytest.raises(ValueError, match=r"needs 2 pictures, one a title; got \[1\]"):
+    with pytest.raises(ValueError, match=r"needs 2 pictures.*\[1\]"):
         figures.contact_sheet([[IMAGE]], ["one", "two"])

@@ -1,6 +1,7 @@
-"""The table of networks that the README shows."""
+"""The table of networks that docs/networks.md shows."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ def test_a_row_holds_the_networks_own_numbers():
     heads = sum(c * c + 2 * c + 256 * c + 256 for c in (32, 64, 160, 256))
     assert float(cells[2]) == pytest.approx(float(cells[1]) + heads / 1e6, abs=0.011)
     assert cells[4] == "2: 32 / 4, 3: 64 / 8, 4: 160 / 16, 5: 256 / 32"
+    assert line in (Path(__file__).parents[2] / "docs" / "networks.md").read_text("utf-8").splitlines()
 
 
 def test_operations_of_a_convolution_are_two_a_multiply_add():

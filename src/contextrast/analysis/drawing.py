@@ -1,4 +1,4 @@
-"""One function a figure: has it computed, writes its file or files, and returns the numbers behind it."""
+"""One function per figure: has it computed, writes its file or files, and returns the numbers behind it."""
 
 import math
 import re

@@ -26,9 +26,9 @@ class Grid(NamedTuple):
     """One of the maps that are looked at.
 
     Attributes:
-        name: ``stage2`` for a stage with its number; ``embedding1`` where a loss has not one embedding a stage.
+        name: ``stage2`` for a stage with its number; ``embedding1`` where a loss has not one embedding per stage.
         channels: C.
-        stride: Pixels of the image a pixel of the map.
+        stride: Pixels of the image per pixel of the map.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Images a second of a network in evaluation."""
+"""Images per second of a network in evaluation."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Predict = Callable[[Tensor], Tensor]
 def infer(
     repetitions: int, ways: Sequence[str], size: Sequence[int] | None, batch_size: int, overrides: Sequence[str]
 ) -> dict[str, float | str]:
-    """Images a second of a model, single-scale and multi-scale with flips, in PyTorch and ONNX Runtime.
+    """Images per second of a model, single-scale and multi-scale with flips, in PyTorch and ONNX Runtime.
 
     Both protocols are those of conf/evaluate.yaml: probabilities at the image's size, in float32. The compiled and the
     exported network have a graph for every size, made before the clock starts.

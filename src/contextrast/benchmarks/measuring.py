@@ -33,7 +33,7 @@ def alternating(calls: Mapping[str, Callable[[], object]], repetitions: int) -> 
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:
-    """Bytes a second of the machine's memory: those read and written by the fastest of several copies of a tensor."""
+    """Bytes per second of the machine's memory: those read and written by the fastest of several copies of a tensor."""
     source = torch.ones(megabytes * 2**18)
     target = torch.empty_like(source)
     return 2 * source.nbytes / min(timed(lambda: target.copy_(source), 10))

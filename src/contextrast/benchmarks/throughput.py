@@ -14,7 +14,7 @@ from contextrast.data.datamodule import SegmentationDataModule
 from contextrast.data.loader import TrainLoader
 from contextrast.models.devices import best_device
 
-_WARM_UP = 4  # batches a worker: what it has prepared before the clock starts does not count
+_WARM_UP = 4  # batches per worker: what it has prepared before the clock starts does not count
 
 
 def samples_per_second(datamodule: SegmentationDataModule, repetitions: int, batches: int = 16) -> list[float]:
@@ -23,7 +23,7 @@ def samples_per_second(datamodule: SegmentationDataModule, repetitions: int, bat
     Args:
         datamodule: The data module.
         repetitions: How often to measure.
-        batches: Batches a measurement.
+        batches: Batches per measurement.
     """
     stream = _endless(datamodule.train_dataloader())
     _take(stream, _WARM_UP * max(1, datamodule.num_workers))

@@ -109,7 +109,7 @@ def boundary_picture(
 
 
 def sheet(examples: Sequence[Layers], labels: LabelTable) -> Picture:
-    """One row an example, with the legend of classes and marks below."""
+    """One row per example, with the legend of classes and marks below."""
     rows = [
         [
             example.image,

@@ -53,7 +53,7 @@ class RandomState(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the generators, a row a process."""
+        """Add the generators, one row per process."""
         states = self._to_set or _states(pl_module.device)
         rows = [gather_ranks(state.to(pl_module.device)).cpu() for state in states]
         checkpoint["random_state"] = {"generators": rows, "validated": self._validated}

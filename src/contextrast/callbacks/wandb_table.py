@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PredictionsTable(pl.Callback):
-    """Logs ``predictions`` to W&B when training ends, a row an image.
+    """Logs ``predictions`` to W&B when training ends, one row per image.
 
     Columns: name, image, ground truth, prediction, error boundary, ``mIoU`` (over the classes that occur in the image's
     labels or prediction), pixel accuracy, and ``worst class`` with its IoU. Fractions in 0..1; W&B sorts by any.

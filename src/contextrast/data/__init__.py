@@ -1,4 +1,4 @@
-"""Data: one file a dataset, label tables, augmentation, and the data module."""
+"""Data: one file per dataset, label tables, augmentation, and the data module."""
 
 from contextrast.data.ade20k import ADE20K
 from contextrast.data.camvid import CamVid

@@ -49,7 +49,7 @@ class ClassesFile:
     Attributes:
         path: The file.
         names: Class names; position = train id.
-        colors: One RGB colour a class, or ``None``.
+        colors: One RGB colour per class, or ``None``.
     """
 
     path: Path

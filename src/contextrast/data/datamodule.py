@@ -33,11 +33,11 @@ class SegmentationDataModule(LightningDataModule):
         dataset: Makes the dataset: called with ``split`` and ``transform``, and with ``root`` where that is given. A
             dataset class, or a ``functools.partial`` of one (in YAML a ``_target_`` with ``_partial_: true``).
         crop: Height and width of training images.
-        batch_size: Training images a step and process. No batch is incomplete: what an epoch has left over goes into
+        batch_size: Training images per step and process. No batch is incomplete: what an epoch has left over goes into
             the next one.
         root: Folder of the dataset's files; ``None`` for a dataset that needs none.
-        eval_batch_size: Images a step in validation and test; above 1 only where all have one size.
-        num_workers: Worker processes a loader; 0 reads in the main process.
+        eval_batch_size: Images per step in validation and test; above 1 only where all have one size.
+        num_workers: Worker processes per loader; 0 reads in the main process.
         augment: Where training images are augmented: ``"cpu"``, in the loader's workers, or ``"gpu"``, on the device
             that trains (whatever it is), after the transfer. Same draws, same results up to rounding.
         scale: Range of the random scale, see `TrainTransform`.

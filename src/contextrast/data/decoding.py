@@ -40,7 +40,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
     """Decodes an image file to RGB; grey, palette and CMYK files are converted.
 
     Args:
-        path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits a channel.
+        path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits per channel.
         size: Height and width of the image's mask, which decides about rotation: an image that has this size as it is
             stored stays so (also where the tag asks for half a turn, or the image is square); one that has it only
             when turned as its EXIF tag says is turned. Without a size, and where neither fits, it stays as stored.
@@ -49,7 +49,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
         RGB uint8 ``[H, W, 3]``.
 
     Raises:
-        DataError: The file is missing, truncated, no image, or has more than 8 bits a channel.
+        DataError: The file is missing, truncated, no image, or has more than 8 bits per channel.
     """
     with opened(path) as file:
         if file.mode.startswith(("I", "F")):  # pillow would clip these silently
@@ -61,7 +61,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
 
 
 def decode_indices(path: Path) -> Indices:
-    """Decodes a mask of one value a pixel: grey of up to 16 bits, or a palette file, whose colours are not looked at.
+    """Decodes a mask of one value per pixel: grey of up to 16 bits, or a palette file, whose colours are not looked at.
 
     Returns:
         The file's values, uint8 or uint16 ``[H, W]``.

@@ -1,4 +1,4 @@
-"""Datasets of files: what those with an image file and a mask file a sample have in common."""
+"""Datasets of files: what those with an image file and a mask file per sample have in common."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial

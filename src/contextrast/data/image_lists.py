@@ -1,4 +1,4 @@
-"""List files: which images a split has, one name a line."""
+"""List files: which images a split has, one name per line."""
 
 from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath

@@ -34,7 +34,7 @@ class LabelTable:
     Attributes:
         name: Short name of the dataset, for tables and file names.
         classes: Class names; position = train id.
-        palette: One RGB colour (0..255) a class, in the same order.
+        palette: One RGB colour (0..255) per class, in the same order.
         frequency: Each class's share of the labelled training pixels, in the same order; ``None`` where not known.
     """
 

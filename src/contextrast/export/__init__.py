@@ -1,4 +1,4 @@
-"""Trained networks for use elsewhere: one file a format, what is written beside the weights, and the check of both."""
+"""Trained networks for use elsewhere: one file per format, what is written beside the weights, the check of both."""
 
 from contextrast.export.deployed import Deployed
 from contextrast.export.exported import Exported, is_export, load_export

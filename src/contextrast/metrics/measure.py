@@ -16,7 +16,7 @@ class Report:
     Attributes:
         convention: The definition in a sentence; numbers of different conventions cannot be compared.
         scores: The numbers to quote, by names that no other measure uses.
-        per_class: Columns of one value a class, by name.
+        per_class: Columns of one value per class, by name.
         groups: A small table: columns by row, for what is not measured class by class.
         details: Further plain containers for files, by name.
         fractions: Whether the floating point numbers are fractions, shown in percent.

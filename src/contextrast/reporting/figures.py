@@ -133,30 +133,32 @@ def contact_sheet(
     titles: Sequence[str],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
     tile_width: int = 480,
+    font_size: int = 14,
 ) -> Picture:
     """Pictures in a grid with a title over each column and a legend of colours below.
 
     Args:
-        rows: Rows of pictures, one a column; all pictures of a row have one size.
-        titles: One title a column.
+        rows: Rows of pictures, one per column; all pictures of a row have one size.
+        titles: One title per column.
         legend: Names and colours, drawn in order and wrapped at the sheet's width.
         tile_width: Largest width of a picture in pixels; wider ones are scaled down, keeping their shape.
+        font_size: Height of titles and legend in pixels.
 
     Returns:
         RGB picture ``[H, W, 3]``.
 
     Raises:
-        ValueError: If a row has not one picture a title.
+        ValueError: If a row has not one picture per title.
     """
     if any(len(row) != len(titles) for row in rows):
-        raise ValueError(f"every row needs {len(titles)} pictures, one a title; got {[len(row) for row in rows]}")
-    gap, font = 6, ImageFont.load_default(14)
+        raise ValueError(f"every row needs {len(titles)} pictures, one per title; got {[len(row) for row in rows]}")
+    gap, font = 6, ImageFont.load_default(font_size)
     tiles = [[_fit(picture, tile_width) for picture in row] for row in rows]
     widths = [max(row[column].width for row in tiles) for column in range(len(titles))]
     heights = [max(tile.height for tile in row) for row in tiles]
     width = sum(widths) + gap * (len(widths) + 1)
-    key = _legend(legend, width - 2 * gap)
-    top = 2 * gap + 16
+    key = _legend(legend, width - 2 * gap, font_size)
+    top = 2 * gap + font_size + 2
     sheet = Image.new("RGB", (width, top + sum(heights) + gap * (len(heights) + 1) + key.height), "white")
     draw = ImageDraw.Draw(sheet)
     left = gap
@@ -196,9 +198,9 @@ def _fit(picture: Picture, width: int) -> Image.Image:
     return tile.resize((width, max(1, round(tile.height * width / tile.width))), Image.Resampling.LANCZOS)
 
 
-def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> Image.Image:
+def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], width: int, font_size: int) -> Image.Image:
     """Boxes and names from left to right, in as many lines as the width asks for."""
-    font, line, box = ImageFont.load_default(14), 22, 14
+    font, line, box = ImageFont.load_default(font_size), font_size + 8, font_size
     places: list[tuple[int, int]] = []
     x = y = 0
     for name, _ in entries:
