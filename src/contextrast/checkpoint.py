@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.checkpoint_files import read_checkpoint
-from contextrast.config import instantiate
+from contextrast.config import Allowed, instantiate
+from contextrast.data import SegmentationDataset
 from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
@@ -17,6 +18,11 @@ from contextrast.models import Segmenter
 _NETWORK = "network."
 _HEADS = "loss.heads."
 _SETTINGS = ("model", "data", "labels")
+
+# What the settings in a file may be made of: classes that a run is described by, and those that the user names.
+NETWORKS = Allowed(("contextrast.models.",), nn.Module)
+LOSSES = Allowed(("contextrast.contrast.",), nn.Module)
+DATA = Allowed(("contextrast.data.",), SegmentationDataset)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Checkpoint:
             CheckpointError: If the weights do not fit the network, which overrides can cause, or none is described.
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
-        network: Segmenter = instantiate(settings, ["contextrast.models."], num_classes=self.labels.num_classes)
+        network: Segmenter = instantiate(settings, NETWORKS, num_classes=self.labels.num_classes)
         if not isinstance(network, Segmenter):
             raise CheckpointError(f"{self.path} describes no network: its model is {settings.get('_target_')}.")
         wrong = _mismatches(network.state_dict(), self.weights, "network")
@@ -81,7 +87,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has weights of embedding heads, but no settings of their loss.")
         channels = list(network.stage_channels)
         loss: nn.Module = instantiate(
-            self.config["loss"], ["contextrast.contrast."], num_classes=self.labels.num_classes, in_channels=channels
+            self.config["loss"], LOSSES, num_classes=self.labels.num_classes, in_channels=channels
         )
         found = getattr(loss, "heads", None)
         heads = found if isinstance(found, nn.Module) else nn.Module()

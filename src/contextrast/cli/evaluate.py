@@ -10,7 +10,7 @@ from rich import get_console
 from torchmetrics import MetricCollection
 
 from contextrast.assembly import build_datamodule, build_trainer
-from contextrast.checkpoint import Checkpoint, load_checkpoint
+from contextrast.checkpoint import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
 from contextrast.data import LabelTable, SegmentationDataModule
@@ -57,7 +57,7 @@ def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataMo
     Raises:
         CheckpointError: If its classes are others than the checkpoint's.
     """
-    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)})
+    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)}, DATA)
     if datamodule.labels.classes != checkpoint.labels.classes:
         raise CheckpointError(
             f"{config.checkpoint} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name} "
