@@ -178,7 +178,8 @@ class SegmentationModule(pl.LightningModule):
         if any("features" in measure.needs for measure in self.measures.values()):
             seen["padded_target"] = self._padded(batch["mask"])
             _, seen["features"] = self.network.forward_features(self.network.pad(image))
-        self.measures.update(**seen)
+        for measure in self.measures.values():
+            measure.update(**{name: seen[name] for name in measure.needs})
         return {"prediction": prediction}
 
     def on_validation_epoch_end(self) -> None:
@@ -220,7 +221,7 @@ class SegmentationModule(pl.LightningModule):
     def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
         named = {f"train/{name}": value for name, value in terms.terms.items()}
         self.log_dict(named, batch_size=batch_size, sync_dist=True)  # each process has its share of the global sums
-        stages = [f"stage{number}" for number in self.network.stages]
+        stages = self.network.stage_names
         for name, values in terms.diagnostics.items():
             if values.ndim == 0:
                 self.log(f"contrast/{name}", values, batch_size=batch_size)
