@@ -170,7 +170,7 @@ def _check_target(target: str, within: Allowed) -> Any:
     packages = [name for name in own_packages() if target.startswith(f"{name}.")]
     if not packages:
         top = target.partition(".")[0]
-        own = f". If {top} is a package of your own, name it: {VARIABLE}={top}, or by an entry point of {GROUP}."
+        own = f"; if {top} is a package of your own, name it: {VARIABLE}={top}, or by an entry point of {GROUP}."
         raise ConfigError(
             f"_target_: {target} is not allowed; targets here start with {', '.join(within.prefixes)}"
             + ("" if target.startswith(TYPED.prefixes) else own)

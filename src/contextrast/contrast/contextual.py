@@ -13,7 +13,6 @@ from contextrast.contrast.losses import pixel_anchor_loss
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors, MemoryDiagnostics
 from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
 from contextrast.contrast.rows import at_least_float32, unit_length
-from contextrast.contrast.sampling import RandomNegatives
 from contextrast.contrast.similarity import Similarities
 from contextrast.contrast.stages import StagePixels, as_rows, misclassified, to_grid
 from contextrast.errors import ConfigError
@@ -156,9 +155,10 @@ class ContextualContrast(nn.Module):
 
     def update(self) -> None:
         """Bring what outlives a step up to date; called once after every optimiser step."""
-        for part in (self.running_anchors, self.negatives, self.memory):
-            if isinstance(part, RunningAnchors | RandomNegatives | AnchorMemory):
-                part.update()
+        for part in (self.running_anchors, self.fusion, self.negatives, self.memory):
+            update = getattr(part, "update", None)
+            if update is not None:
+                update()
 
     def _stages(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[StagePixels]:
         classes = mark_ignored(target, self.num_classes, self.ignore_index)
