@@ -61,8 +61,8 @@ class Checkpoint:
         wrong = _mismatches(network.state_dict(), self.weights, "network")
         if wrong:
             raise CheckpointError(
-                f"{self.path} does not fit {network.name} with {self.labels.num_classes} classes:\n  {wrong}\nLeave the "
-                "model's settings to the checkpoint, or choose one that was trained with them."
+                f"{self.path} does not fit {network.name} with {self.labels.num_classes} classes:\n  {wrong}\nLeave "
+                "the model's settings to the checkpoint, or choose one that was trained with them."
             )
         network.load_state_dict(self.weights)
         return network.to(memory_format=torch.channels_last).eval()

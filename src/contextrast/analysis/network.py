@@ -26,7 +26,8 @@ class Grid(NamedTuple):
     """One of the maps that are looked at.
 
     Attributes:
-        name: ``stage2`` for a stage with its number, a module's name for its output; ``embedding1`` where a loss has not one embedding a stage.
+        name: ``stage2`` for a stage with its number, else the name of the module that gives it; ``embedding1`` where a
+            loss has not one embedding a stage.
         channels: C.
         stride: Pixels of the image a pixel of the map.
     """

@@ -79,7 +79,7 @@ def build_measures(config: DictConfig, network: Segmenter, labels: LabelTable) -
             continue
         described: Any = instantiate(settings | {"_partial_": True})
         if not issubclass(described.func, Measure):
-            raise ConfigError(f"metrics.{name}: {settings['_target_']} does not derive from contextrast.metrics.Measure.")
+            raise ConfigError(f"metrics.{name}: {settings['_target_']} is no contextrast.metrics.Measure.")
         measure = described.func.of(subject, **described.keywords)
         if measure is not None:
             measures[name] = measure

@@ -60,8 +60,8 @@ class ContextrastLoss(ContrastiveLoss):
     ) -> None:
         if len(in_channels) != len(stage_weights):
             raise ConfigError(
-                f"loss.stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one weight "
-                "for each map that is contrasted, shallowest first (the entries of model.stages, or of model.contrast_on)"
+                f"loss.stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one "
+                "weight for each map that is contrasted, shallowest first (by model.stages, or model.contrast_on)"
             )
         heads = EmbeddingHeads(in_channels, embedding_dim)  # first, so that a seed's heads are the same in all variants
         running = None

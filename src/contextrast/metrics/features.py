@@ -105,7 +105,9 @@ class FeatureGeometry(Measure):
     ) -> None:
         super().__init__(**kwargs)
         if not stages:
-            raise ConfigError("metrics.features needs feature maps, but the network shows none; name some in model.stages.")
+            raise ConfigError(
+                "metrics.features needs feature maps, but the network shows none; name some in model.stages."
+            )
         if pixels_per_class < 2 or neighbors < 1:
             raise ConfigError(
                 "metrics.features needs at least 2 pixels_per_class and 1 of neighbors, got "
@@ -176,7 +178,9 @@ class FeatureGeometry(Measure):
 
     def sample(self, stage: str) -> list[Tensor]:
         """Sampled features of each class ``[pixels, C]``."""
-        keys, rows = (values.cpu() for values in smallest(self._reservoir(self.stages.index(stage)), self.pixels_per_class))
+        keys, rows = (
+            values.cpu() for values in smallest(self._reservoir(self.stages.index(stage)), self.pixels_per_class)
+        )
         return [rows[keys[:, train_id] != FREE, train_id] for train_id in range(self.num_classes)]
 
 

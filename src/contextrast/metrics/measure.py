@@ -1,4 +1,4 @@
-"""What all measures beside plain mIoU have in common: what they are given, a sentence that defines them, and results."""
+"""What all measures beside plain mIoU have in common: what they are given, their definition in a sentence, results."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

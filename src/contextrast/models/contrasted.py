@@ -19,7 +19,9 @@ _OF_SMP: dict[type[nn.Module], Callable[[Any], Sequence[str]]] = {
     smp.FPN: lambda _: [f"decoder.p{level}" for level in (2, 3, 4, 5)],
     smp.UPerNet: lambda n: [*_shallowest_first("decoder.fpn_conv_blocks", n.decoder.fpn_conv_blocks), "decoder.psp"],
     smp.Unet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
-    smp.UnetPlusPlus: lambda n: [f"decoder.blocks.x_0_{k}" for k in reversed(range(len(n.decoder.in_channels) - _FINE))],
+    smp.UnetPlusPlus: lambda n: [
+        f"decoder.blocks.x_0_{k}" for k in reversed(range(len(n.decoder.in_channels) - _FINE))
+    ],
     smp.MAnet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
     smp.Linknet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
     smp.PAN: lambda n: [f"decoder.gau{level}" for level in (1, 2, 3) if hasattr(n.decoder, f"gau{level}")],
@@ -49,8 +51,8 @@ def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str
         names = getattr(network, "decoder_maps", None) or _OF_SMP.get(type(network), lambda _: ())(network)
         if not names:
             raise ConfigError(
-                f"model.contrast_on=decoder: {type(network).__name__} has no decoder whose maps are known. Name modules "
-                f"inside it, shallowest first: model.contrast_on=[{','.join(_examples(network))}]."
+                f"model.contrast_on=decoder: {type(network).__name__} has no decoder whose maps are known. Name "
+                f"modules inside it, shallowest first: model.contrast_on=[{','.join(_examples(network))}]."
             )
         return tuple(names)
     if isinstance(contrast_on, str):
@@ -66,7 +68,7 @@ def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str
 
 @torch.no_grad()
 def nameable(network: nn.Module, image: Tensor) -> str:
-    """Modules that ``model.contrast_on`` could name, one for each stride: the outermost, and of several the last.
+    """Modules that ``model.contrast_on`` could name, one for each stride: the outermost, and of several the widest.
 
     Args:
         network: The plain network.
@@ -76,13 +78,13 @@ def nameable(network: nn.Module, image: Tensor) -> str:
     with taps.open() as taken:
         network(image)
     taps.remove()
-    found: dict[int, tuple[int, str]] = {}
+    maps: dict[int, list[tuple[int, int, str]]] = {}
     for name, output in taken.items():
         if isinstance(output, Tensor) and output.ndim == 4 and 1 < output.shape[-1] < image.shape[-1]:
-            stride, depth = image.shape[-1] // output.shape[-1], name.count(".")
-            if stride not in found or depth <= found[stride][0]:
-                found[stride] = depth, f"{name} ({output.shape[1]} channels, stride {stride})"
-    return ", ".join(text for _, (_, text) in sorted(found.items())[:_NAMED])
+            maps.setdefault(image.shape[-1] // output.shape[-1], []).append((name.count("."), -output.shape[1], name))
+    best = {stride: min(found) for stride, found in maps.items()}
+    named = [f"{name} ({-channels} channels, stride {stride})" for stride, (_, channels, name) in sorted(best.items())]
+    return ", ".join(named[:_NAMED])
 
 
 def _examples(network: nn.Module) -> list[str]:

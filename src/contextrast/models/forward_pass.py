@@ -5,8 +5,8 @@ A network is any module of images to logits. There are two kinds:
 * Built of parts: with modules ``encoder``, ``decoder`` and ``segmentation_head``, as smp's models are. The encoder makes
   a list of feature maps of an image, the image first, of which the decoder makes what the head turns into logits of the
   image's size. Its maps have numbers.
-* Any other: its answer are the logits ``[B, N, h, w]`` of any size, or a mapping that has them as ``logits`` or ``out``
-  (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name.
+* Any other: its answer is the logits ``[B, N, h, w]`` at any stride, or a mapping that has them as ``logits`` or
+  ``out`` (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def built_of_parts(network: nn.Module) -> bool:
 
 
 def encoder_of(network: nn.Module) -> nn.Module:
-    """The part of a network that usually is pretrained, its ``encoder`` or ``backbone``; an empty module without one."""
+    """The part of a network that usually is pretrained, ``encoder`` or ``backbone``; an empty module without one."""
     parts = (getattr(network, name, None) for name in ("encoder", "backbone"))
     return next((part for part in parts if isinstance(part, nn.Module)), nn.Identity())
 
@@ -119,7 +119,9 @@ def _logits(answer: Any) -> Tensor:
 def _in_words(answer: Any) -> str:
     if isinstance(answer, Tensor):
         return f"a tensor {list(answer.shape)}"
-    return f"a mapping of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
+    return (
+        f"a mapping of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
+    )
 
 
 def _auxiliary(answer: Any) -> Tensor | None:

@@ -90,7 +90,9 @@ def _guessed_stride(network: nn.Module, name: str, taps: Taps) -> int:
         except (RuntimeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{name} does not take images of {_BLANK}x{_BLANK} pixels: {error}.") from error
         except KeyError as error:
-            raise ConfigError(f"model.contrast_on: {name} does not run the module {error} in a forward pass.") from error
+            raise ConfigError(
+                f"model.contrast_on: {name} does not run the module {error} in a forward pass."
+            ) from error
         for module, output in zip(taps.names, seen.named, strict=True):
             if not isinstance(output, Tensor) or output.ndim != 4:
                 raise ConfigError(

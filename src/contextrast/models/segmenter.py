@@ -280,8 +280,8 @@ def _refuse_names(**settings: Any) -> None:
     given = [name for name, value in settings.items() if value is not None]
     if given:
         raise ConfigError(
-            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its options "
-            "under model.network, or leave model.network out."
+            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its "
+            "options under model.network, or leave model.network out."
         )
 
 

@@ -51,5 +51,5 @@ class _Tap:
         self.taps = taps
         self.name = name
 
-    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG002  (torch's signature)
         self.taps.take(self.name, output)
