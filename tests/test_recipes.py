@@ -56,6 +56,50 @@ def test_the_framework_s_auxiliary_heads(composed, model):
     assert (module.auxiliary_stage, module.auxiliary_weight) == (4, 0.4)
 
 
+@pytest.mark.parametrize("loss", ["pixel_contrast", "pixel_contrast_memory"])
+@pytest.mark.parametrize(
+    ("overrides", "numbers"),
+    [
+        ((), (27, 0.07, None)),
+        (("data=cityscapes", "model=hrnet_w48"), (5000, 0.1, None)),
+        (("data=cityscapes", "model=deeplabv3_resnet101"), (5000, 0.1, [-1])),
+        (("data=ade20k", "model=mobilenet_v2"), (5000, 0.07, [-1])),
+        (("data=camvid", "model=hrnet_w48"), (750, 0.07, None)),
+        (("experiment=camvid_paper",), (750, 0.07, None)),
+        (("experiment=camvid_short", "model=mobilenet_v2"), (67, 0.07, [-1])),
+        (("experiment=camvid_short", "loss.start_step=5"), (5, 0.07, None)),
+    ],
+    ids=str,
+)
+def test_what_pixel_contrast_does_differently_for_data_networks_and_experiments(composed, loss, overrides, numbers):
+    found = composed("train", f"loss={loss}", *overrides).loss
+    assert (found.start_step, found.temperature, found.stages) == numbers
+
+
+@pytest.mark.parametrize(("overrides", "most"), [((), 10000), (("experiment=camvid_short",), 1024)], ids=str)
+def test_what_multiscale_does_differently_in_an_experiment(composed, overrides, most):
+    assert composed("train", "loss=multiscale", *overrides).loss.max_samples == most
+
+
+def test_no_number_of_a_loss_is_outside_its_files_and_recipes():
+    folder = config_directory()
+    for group in ("data", "model", "experiment", "recipe"):
+        for path in (folder / group).glob("*.yaml"):
+            content = OmegaConf.load(path)
+            assert "loss" not in content, path
+            assert not [key for key in content.get("recipe", content) if key.startswith(("pixel_", "multi"))], path
+
+
+def test_recipes_of_losses_are_of_losses_data_networks_and_experiments_that_exist():
+    folder = config_directory()
+    losses = {path.stem for path in (folder / "loss").glob("*.yaml")}
+    for group in ("data", "model", "experiment"):
+        others = {path.stem for path in (folder / group).glob("*.yaml")}
+        files = {path.stem for path in (folder / "recipe" / f"loss_{group}").glob("*.yaml")}
+        assert files
+        assert files <= {f"{loss}_{other}" for loss, other in product(losses, others)}
+
+
 def test_the_command_line_wins_over_dataset_and_model(composed):
     overrides = ["optimizer=sgd", "optimizer.lr=0.5", "trainer.max_steps=3", "module.auxiliary_stage=null"]
     config = composed("train", "data=cityscapes", "model=upernet_swin_tiny", *overrides)

@@ -9,17 +9,23 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
+from contextrast.checkpoint import LOSSES, NETWORKS
 from contextrast.checkpoint_files import CheckpointFiles, ReadCheckpoint
-from contextrast.config import instantiate, plain
+from contextrast.config import TYPED, Allowed, instantiate, plain
 from contextrast.data import SegmentationDataModule
 from contextrast.models import Segmenter, use_float32_depthwise_backward
 from contextrast.module import SegmentationModule
 from contextrast.runs.settings import result_part
 
 
-def build_datamodule(config: Mapping[str, Any] | DictConfig) -> SegmentationDataModule:
-    """The data module of a ``data`` configuration."""
-    datamodule: SegmentationDataModule = instantiate(config)
+def build_datamodule(config: Mapping[str, Any] | DictConfig, within: Allowed = TYPED) -> SegmentationDataModule:
+    """The data module of a ``data`` configuration.
+
+    Args:
+        config: The configuration.
+        within: Where its classes may come from; one that came with a checkpoint gets less room.
+    """
+    datamodule: SegmentationDataModule = instantiate(config, within)
     return datamodule
 
 
@@ -30,7 +36,8 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         ConfigError: If parts do not fit together, such as a batch of one with a network that cannot train on it.
     """
     labels = datamodule.labels
-    network: Segmenter = instantiate(config.model, num_classes=labels.num_classes)
+    # Held to what a checkpoint may name, so that no run ends with one that cannot be read.
+    network: Segmenter = instantiate(config.model, NETWORKS, num_classes=labels.num_classes)
     network.check_batch_size(datamodule.batch_size, config.data.crop)
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
@@ -38,7 +45,9 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
     # dropout whatever the loss, so that their difference is that of the losses.
     with torch.random.fork_rng(devices=[]):
-        loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
+        loss = instantiate(
+            config.loss, LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
+        )
     if config.compile.network:  # the parts, as training does not call the network as a whole
         network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
     if config.compile.loss:

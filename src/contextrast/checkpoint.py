@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.checkpoint_files import ReadCheckpoint, read_checkpoint
-from contextrast.config import instantiate
+from contextrast.config import Allowed, instantiate
+from contextrast.data import SegmentationDataset
 from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
@@ -18,6 +19,11 @@ from contextrast.models.weight_files import listed, mismatches
 _NETWORK = "network."
 _HEADS = "loss.heads."
 _SETTINGS = ("model", "data", "labels")
+
+# What the settings in a file may be made of: classes that a run is described by, and those that the user names.
+NETWORKS = Allowed(("contextrast.models.",), nn.Module)
+LOSSES = Allowed(("contextrast.contrast.",), nn.Module)
+DATA = Allowed(("contextrast.data.",), SegmentationDataset)
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,13 @@ class Checkpoint:
             CheckpointError: If the weights do not fit the network, which overrides can cause, or none is described.
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
-        network: Segmenter = instantiate(settings, ["contextrast.models."], num_classes=self.labels.num_classes)
+        network: Segmenter = instantiate(settings, NETWORKS, num_classes=self.labels.num_classes)
         if not isinstance(network, Segmenter):
             raise CheckpointError(f"{self.path} describes no network: its model is {settings.get('_target_')}.")
         if wrong := mismatches(network.state_dict(), self.weights, "checkpoint", "network"):
             raise CheckpointError(
-                f"{self.path} does not fit {settings.get('architecture')} over {settings.get('encoder')} with "
-                f"{self.labels.num_classes} classes:\n{listed(wrong)}\nLeave the model's settings to the checkpoint, "
-                "or choose one that was trained with them."
+                f"{self.path} does not fit {network.name} with {self.labels.num_classes} classes:\n{listed(wrong)}\n"
+                "Leave the model's settings to the checkpoint, or choose one that was trained with them."
             )
         network.load_state_dict(self.weights)
         return network.to(memory_format=torch.channels_last).eval()
@@ -81,7 +86,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has weights of embedding heads, but no settings of their loss.")
         channels = list(network.stage_channels)
         loss: nn.Module = instantiate(
-            self.config["loss"], ["contextrast.contrast."], num_classes=self.labels.num_classes, in_channels=channels
+            self.config["loss"], LOSSES, num_classes=self.labels.num_classes, in_channels=channels
         )
         found = getattr(loss, "heads", None)
         heads = found if isinstance(found, nn.Module) else nn.Module()

@@ -6,23 +6,45 @@ from importlib import import_module
 from inspect import ismethod, signature
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import hydra.utils
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.errors import InstantiationException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from typing_extensions import override
 
 from contextrast.errors import ConfigError, ContextrastError
+from contextrast.packages import GROUP, VARIABLE, configuration_of, own_packages, unimportable
 
-ALLOWED_TARGETS = (
-    "contextrast.",
-    "torch.optim.",
-    "lightning.pytorch.callbacks.",
-    "lightning.pytorch.loggers.",
-    "lightning.pytorch.profilers.",
-    "lightning.pytorch.Trainer",
+
+class Allowed(NamedTuple):
+    """Where targets may come from.
+
+    Attributes:
+        prefixes: What targets start with.
+        of_own_packages: The kind of classes that packages of the user's own add to them, see `contextrast.packages`.
+    """
+
+    prefixes: tuple[str, ...]
+    of_own_packages: type
+
+
+TYPED: Final = Allowed(
+    (
+        "contextrast.",
+        "torch.optim.",
+        "lightning.pytorch.callbacks.",
+        "lightning.pytorch.loggers.",
+        "lightning.pytorch.profilers.",
+        "lightning.pytorch.Trainer",
+    ),
+    object,
 )
+"""For what a user types; what a file names gets less room, see `contextrast.checkpoint`."""
+
 _HYDRAS: Final = re.compile(r"_(target|partial|convert|recursive|args)_")  # keys that are no arguments
 
 
@@ -32,12 +54,44 @@ def config_directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
 
 
-def instantiate(config: Any, within: Sequence[str] = ALLOWED_TARGETS, /, **arguments: Any) -> Any:
+def own_configurations() -> dict[str, Path]:
+    """The folders ``conf`` of the user's own packages, by package.
+
+    Raises:
+        ConfigError: If a package cannot be found, or a file would stand for one of another folder.
+    """
+    shipped = config_directory()
+    owners = {path.relative_to(shipped): "contextrast" for path in shipped.rglob("*.yaml")}
+    found = {name: configuration_of(name, named_by) for name, named_by in own_packages().items()}
+    folders = {name: folder for name, folder in found.items() if folder is not None}
+    for name, folder in folders.items():
+        for path in sorted(folder.rglob("*.yaml")):
+            file = path.relative_to(folder)
+            if file in owners:
+                raise ConfigError(
+                    f"{path} stands for a file that {owners[file]} has, too: conf/{file}. Give it another name; its "
+                    "defaults list can start from the other file."
+                )
+            owners[file] = name
+    return folders
+
+
+class OwnConfigurations(SearchPathPlugin):
+    """Hydra's plugin that has it look into these folders, too."""
+
+    @override
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folders behind this package's own."""
+        for name, folder in own_configurations().items():
+            search_path.append(name, f"file://{folder}")
+
+
+def instantiate(config: Any, within: Allowed = TYPED, /, **arguments: Any) -> Any:
     """Build the object a configuration describes, if its classes come from an allowed place.
 
     Args:
         config: A mapping with ``_target_``; nested targets are built first.
-        within: What all targets have to start with; settings that came with a file get less room than a user's.
+        within: Where all targets have to come from; settings that came with a file get less room than a user's.
         **arguments: Further constructor arguments, which win.
 
     Raises:
@@ -56,12 +110,18 @@ def instantiate(config: Any, within: Sequence[str] = ALLOWED_TARGETS, /, **argum
         if isinstance(cause, ContextrastError):
             raise cause from None  # our own message already says what and where
         target = next(_described(settings), {}).get("_target_", "The configuration")
-        raise ConfigError(f"{target} could not be built: {cause or error}") from error
+        later = ". What is filled in later needs _partial_: true beside its _target_" if _lacks(cause) else ""
+        raise ConfigError(f"{target} could not be built: {cause or error}{later}") from error
     except (OmegaConfBaseException, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"Settings that nothing can be built from: {error}. They are a mapping of names to plain values, with "
             "_target_ for the class."
         ) from error
+
+
+def _lacks(error: BaseException | None) -> bool:
+    """Whether this is Python's error for a call that lacks arguments."""
+    return isinstance(error, TypeError) and "missing" in str(error)
 
 
 def _described(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -92,7 +152,7 @@ def _check_arguments(target: Any, described: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _check_target(target: str, within: Sequence[str]) -> Any:
+def _check_target(target: str, within: Allowed) -> Any:
     """Refuse what is not a class of an allowed place, or a class method of this package.
 
     The prefix alone is not enough: ``contextrast.data.os.system`` has it, by way of what a module imports.
@@ -100,24 +160,71 @@ def _check_target(target: str, within: Sequence[str]) -> Any:
     Raises:
         ConfigError: If it is anything else, or does not exist.
     """
-    if not target.startswith(tuple(within)):
-        raise ConfigError(f"_target_: {target} is not allowed; targets here start with {', '.join(within)}")
-    package, *names = target.split(".")
-    path = package
-    found: Any = import_module(package)
-    for name in names:
+    if target.startswith(within.prefixes):
+        root = target.partition(".")[0]
+        found = _looked_up(target, root)
+        builds = isinstance(found, type) or (ismethod(found) and root == "contextrast")  # our own class methods
+        if not builds or found.__module__.partition(".")[0] != root:
+            raise ConfigError(f"_target_: {target} is not allowed; it is no class of {root}")
+        return found
+    packages = [name for name in own_packages() if target.startswith(f"{name}.")]
+    if not packages:
+        top = target.partition(".")[0]
+        own = f"; if {top} is a package of your own, name it: {VARIABLE}={top}, or by an entry point of {GROUP}."
+        raise ConfigError(
+            f"_target_: {target} is not allowed; targets here start with {', '.join(within.prefixes)}"
+            + ("" if target.startswith(TYPED.prefixes) else own)
+        )
+    root = max(packages, key=len)
+    found = _looked_up(target, root)
+    if not isinstance(found, type) or not f"{found.__module__}.".startswith(f"{root}."):
+        raise ConfigError(
+            f"_target_: {target} is not allowed; it is no class of {root}. Functions are not called: write a class "
+            "that derives from what it makes."
+        )
+    if not issubclass(found, within.of_own_packages):
+        kind = within.of_own_packages
+        raise ConfigError(f"_target_: {target} is not allowed here; it is no {kind.__module__}.{kind.__qualname__}.")
+    return found
+
+
+def _looked_up(target: str, root: str) -> Any:
+    """What a dotted name stands for, without a step into another package's modules.
+
+    Args:
+        target: The name.
+        root: The package that it starts with.
+
+    Raises:
+        ConfigError: If it does not exist, or leads elsewhere.
+    """
+    path, found = root, _imported(root, target)
+    for name in target.removeprefix(f"{root}.").split("."):
         path = f"{path}.{name}"
         try:
             inside_module = isinstance(found, ModuleType) and not hasattr(found, name)
-            found = import_module(path) if inside_module else getattr(found, name)
-        except (ImportError, AttributeError) as error:
+            found = _imported(path, target) if inside_module else getattr(found, name)
+        except AttributeError as error:
             raise ConfigError(f"_target_: {target} does not exist: {error}") from error
         if isinstance(found, ModuleType) and found.__name__ != path:
             raise ConfigError(f"_target_: {target} is not allowed; it leads through the module {found.__name__}")
-    builds = isinstance(found, type) or (ismethod(found) and package == "contextrast")  # our own class methods
-    if not builds or found.__module__.partition(".")[0] != package:
-        raise ConfigError(f"_target_: {target} is not allowed; it is no class of {package}")
     return found
+
+
+def _imported(module: str, target: str) -> ModuleType:
+    """A module on the way to a target.
+
+    Raises:
+        ConfigError: If there is none of that name, or its code fails.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(f"_target_: {target} does not exist: {error}") from error
+        raise unimportable(module, error) from error
+    except Exception as error:  # whatever a module's own code raises
+        raise unimportable(module, error) from error
 
 
 def _check_resolved(settings: Any) -> None:

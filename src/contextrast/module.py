@@ -193,7 +193,8 @@ class SegmentationModule(pl.LightningModule):
         if any("features" in measure.needs for measure in self.measures.values()):
             seen["padded_target"] = self._padded(batch["mask"])
             _, seen["features"] = self.network.forward_features(self.network.pad(image))
-        self.measures.update(**seen)
+        for measure in self.measures.values():
+            measure.update(**{name: seen[name] for name in measure.needs})
         return {"prediction": prediction}
 
     def on_validation_epoch_end(self) -> None:
@@ -240,13 +241,12 @@ class SegmentationModule(pl.LightningModule):
 
     def _log_by_stage(self, section: str, values: Mapping[str, Tensor], batch_size: int) -> None:
         """Log scalars, ``[I]`` with one per stage, and ``[I, N]`` per stage and class in a section of their own."""
-        stages = [f"stage{number}" for number in self.network.stages]
         named: dict[str, Tensor] = {}
         for name, value in values.items():
             if value.ndim == 0:
                 named[f"{section}/{name}"] = value
                 continue
-            for stage, of_stage in zip(stages, value, strict=True):
+            for stage, of_stage in zip(self.network.stage_names, value, strict=True):
                 if value.ndim == 1:
                     named[f"{section}/{name}/{stage}"] = of_stage
                     continue

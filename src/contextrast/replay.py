@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from contextrast.checkpoint import LOSSES, NETWORKS
 from contextrast.checkpoint_files import read_checkpoint, write_checkpoint
 from contextrast.config import instantiate
 from contextrast.contrast.collective import rank, world_size
@@ -70,8 +71,8 @@ def load_replay(path: str | Path) -> "tuple[SegmentationModule, list[Any]]":
     config = content["hyper_parameters"]
     labels = LabelTable.from_dict(config["labels"])
     settings = {**config["model"], "encoder_weights": None, "weights": None}
-    network = instantiate(settings, num_classes=labels.num_classes)
-    loss = instantiate(config["loss"], num_classes=labels.num_classes, in_channels=list(network.stage_channels))
+    network = instantiate(settings, NETWORKS, num_classes=labels.num_classes)
+    loss = instantiate(config["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
     module = SegmentationModule(network, loss, labels, config=config, **config["module"])
     module.load_state_dict(content["state_dict"])
     return module.train(), content["batches"]

@@ -181,7 +181,7 @@ def test_measures_see_instances_features_and_the_predictions_that_callbacks_get(
         batch(number, mask, instances=torch.randint(24, 34, mask.shape, generator=generator).int() * 1000)
         for number, mask in enumerate(masks)
     ]
-    features = FeatureGeometry(19, (2, 3, 4, 5), (64, 128, 256, 512), pixels_per_class=5)
+    features = FeatureGeometry(19, [f"stage{n}" for n in (2, 3, 4, 5)], (64, 128, 256, 512), pixels_per_class=5)
     module, predictions = measured(batches, iiou=CityscapesInstanceIoU(), features=features)
     assert [(p.shape, p.dtype) for p in predictions] == [((2, 40, 50), torch.int64)] * 2
     right = sum(int((p == m).sum()) for p, m in zip(predictions, masks, strict=True))

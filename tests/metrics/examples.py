@@ -52,7 +52,7 @@ def every_measure() -> dict[str, Measure]:
         "iiou": CityscapesInstanceIoU(CLASSES),
         "head_mid_tail": HeadMidTail(CLASSES, GROUPS),
         "object_scale": ObjectScaleIoU(CLASSES),
-        "features": FeatureGeometry(CLASSES, stages=[2, 5], channels=[3, 4], pixels_per_class=4),
+        "features": FeatureGeometry(CLASSES, stages=["stage2", "stage5"], channels=[3, 4], pixels_per_class=4),
     }
 
 

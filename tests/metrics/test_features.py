@@ -107,17 +107,17 @@ def test_keys_belong_to_seed_sample_and_place() -> None:
 
 def test_pixels_take_the_label_of_their_centre_and_padding_none() -> None:
     """Stage pixels of 4 x 4 image pixels; class 1 in the left half, class 0 right, the last row of cells is padding."""
-    measure = FeatureGeometry(2, stages=[2], channels=[2], pixels_per_class=9, neighbors=1)
+    measure = FeatureGeometry(2, stages=["stage2"], channels=[2], pixels_per_class=9, neighbors=1)
     target = torch.full((1, 12, 16), 255)
     target[:, :8, :8], target[:, :8, 8:] = 1, 0
     maps = torch.zeros(1, 2, 3, 4)
     maps[:, 0, :, :2], maps[:, 1, :, 2:] = 5.0, 0.1
     maps[:, :, 2] = -7.0
     measure.update([maps], target, ["a"])
-    left, right = measure.sample(2)[::-1]
+    left, right = measure.sample("stage2")[::-1]
     assert left.tolist() == [[5.0, 0.0]] * 4
     assert right.tolist() == [[0.0, pytest.approx(0.1)]] * 4
-    found = measure.compute()[2]
+    found = measure.compute()["stage2"]
     assert found.alignment == 0
     assert found.uniformity == pytest.approx(math.sqrt(2))
 
@@ -129,4 +129,4 @@ def test_pixels_take_the_label_of_their_centre_and_padding_none() -> None:
 )  # fmt: skip
 def test_settings_that_cannot_be(options, word) -> None:
     with pytest.raises(ConfigError, match=word):
-        FeatureGeometry(2, **{"stages": [2], "channels": [3], **options})
+        FeatureGeometry(2, **{"stages": ["stage2"], "channels": [3], **options})

@@ -8,7 +8,7 @@ import torch
 
 from contextrast.data import LabelTable
 from contextrast.errors import ConfigError
-from contextrast.metrics import HeadMidTail
+from contextrast.metrics import HeadMidTail, HeadMidTailWhereKnown, Subject
 
 GROUPS = {"head": (2, 0), "mid": (1,), "tail": (3,)}
 
@@ -62,8 +62,10 @@ def test_files_without_the_groups_of_these_classes(tmp_path, content, word) -> N
 def test_unknown_frequencies_are_an_error_unless_the_measure_may_be_left_out() -> None:
     with pytest.raises(ConfigError, match="contextrast-check"):
         HeadMidTail(3)
-    assert HeadMidTail.where_known(3) is None
-    assert isinstance(HeadMidTail.where_known(4, GROUPS), HeadMidTail)
+    assert HeadMidTailWhereKnown.of(Subject(3)) is None
+    assert isinstance(HeadMidTailWhereKnown.of(Subject(4, GROUPS)), HeadMidTail)
+    with pytest.raises(ConfigError, match="frequencies"):
+        HeadMidTail.of(Subject(3))
 
 
 def test_a_group_without_a_class_that_occurs_is_nan() -> None:

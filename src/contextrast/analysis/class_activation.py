@@ -23,7 +23,7 @@ class _Tapped(nn.Module):
     def __init__(self, network: Segmenter) -> None:
         super().__init__()
         self.network = network
-        self.taps = nn.ModuleList(nn.Identity() for _ in network.stages)
+        self.taps = nn.ModuleList(nn.Identity() for _ in network.stage_names)
 
     def forward(self, image: Tensor) -> Tensor:
         logits, features = self.network.forward_features(image)

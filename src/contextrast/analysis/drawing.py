@@ -139,13 +139,13 @@ def feature_maps(study: Study) -> dict[str, Any]:
     for analysis in study.analyses:
         network, columns = analysis.network, [[_picture(pictured.sample) for pictured in study.pictured]]
         explained[analysis.name] = {}
-        for number, stride, of_stage in zip(
-            network.stages, network.stage_strides, zip(*maps[analysis.name], strict=True), strict=True
+        for name, stride, of_stage in zip(
+            network.stage_names, network.stage_strides, zip(*maps[analysis.name], strict=True), strict=True
         ):
             pictures, shares = principal_colors(of_stage, analysis.seed)
             columns.append([_enlarged(one, stride, image) for one, image in zip(pictures, columns[0], strict=True)])
-            explained[analysis.name][f"stage{number}"] = shares
-        titles = ["image", *(f"stage{number}" for number in network.stages)]
+            explained[analysis.name][name] = shares
+        titles = ["image", *network.stage_names]
         sheet = figures.contact_sheet(list(zip(*columns, strict=True)), titles, COMPONENTS_LEGEND)
         study.save_sheet("feature_maps", analysis, sheet)
     return {"images": [one.sample["name"] for one in study.pictured], "explained_variance": explained}
@@ -162,7 +162,7 @@ def grad_cam(study: Study) -> dict[str, Any]:
     ids = sorted({one.train_id for one in study.pictured})
     legend = [(study.labels.classes[train_id], study.labels.palette[train_id]) for train_id in ids]
     for analysis in study.analyses:
-        titles = ["the class in the labels", *(f"stage{number}: Grad-CAM" for number in analysis.network.stages)]
+        titles = ["the class in the labels", *(f"{name}: Grad-CAM" for name in analysis.network.stage_names)]
         sheet = figures.contact_sheet(rows[analysis.name], titles, [*legend, *drawn.heat_legend()])
         study.save_sheet("grad_cam", analysis, sheet)
     return {

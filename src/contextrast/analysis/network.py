@@ -26,7 +26,8 @@ class Grid(NamedTuple):
     """One of the maps that are looked at.
 
     Attributes:
-        name: ``stage2`` for a stage with its number; ``embedding1`` where a loss has not one embedding per stage.
+        name: ``stage2`` for a stage with its number, else the name of the module that gives it; ``embedding1`` where a
+            loss has not one embedding per stage.
         channels: C.
         stride: Pixels of the image per pixel of the map.
     """
@@ -89,7 +90,7 @@ class Analysis:
         image = self.network.pad(torch.zeros(1, 3, 1, 1, device=device))
         with torch.inference_mode():
             maps = self._maps(self.network.forward_features(image)[1])
-        stages = [f"stage{number}" for number in self.network.stages]
+        stages = self.network.stage_names
         names = stages if len(maps) == len(stages) else [f"embedding{number + 1}" for number in range(len(maps))]
         return [Grid(name, one.shape[1], image.shape[2] // one.shape[2]) for name, one in zip(names, maps, strict=True)]
 
@@ -99,14 +100,14 @@ class Analysis:
         num_classes, channels = self.network.num_classes, [grid.channels for grid in self.grids]
         device = self.network.mean.device
         means = [ClassMeans(num_classes, width).to(device) for width in channels]
-        numbers = range(len(channels))
-        sample = FeatureGeometry(num_classes, numbers, channels, self.pixels_per_class, seed=self.seed).to(device)
+        names = [grid.name for grid in self.grids]
+        sample = FeatureGeometry(num_classes, names, channels, self.pixels_per_class, seed=self.seed).to(device)
         for batch in self._batches("class means"):
             view = self.view(batch)
             sample.update(view.maps, view.target, batch["name"])
             for measure, one in zip(means, view.maps, strict=True):
                 measure.update(one, view.target)
-        return Survey([measure.compute() for measure in means], [sample.sample(number) for number in numbers])
+        return Survey([measure.compute() for measure in means], [sample.sample(name) for name in names])
 
     def curves(self) -> list[ErrorCurve]:
         """The second pass: for each grid, the mean cosine of error pixels by their distance to the error boundary."""

@@ -25,7 +25,7 @@ from contextrast.analysis.drawing import Pictured, file_name
 from contextrast.analysis.extras import from_extra
 from contextrast.assembly import build_datamodule
 from contextrast.callbacks.pictures import spread
-from contextrast.checkpoint import Checkpoint, load_checkpoint
+from contextrast.checkpoint import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import MENDABLE
 from contextrast.data import SegmentationDataModule, SegmentationDataset
 from contextrast.data.loader import Loader, collate
@@ -147,7 +147,7 @@ def open_data(arguments: argparse.Namespace, checkpoints: Sequence[Checkpoint]) 
         CheckpointError: If a checkpoint knows other classes.
     """
     given = {} if arguments.data_root is None else {"root": arguments.data_root}
-    datamodule = build_datamodule({**checkpoints[0].config["data"], **given})
+    datamodule = build_datamodule({**checkpoints[0].config["data"], **given}, DATA)
     for checkpoint in checkpoints:
         if checkpoint.labels.classes != datamodule.labels.classes:
             raise CheckpointError(

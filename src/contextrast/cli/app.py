@@ -13,13 +13,14 @@ import hydra
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from contextrast.cli.sweeps import FailedJobs
-from contextrast.config import config_directory
+from contextrast.config import OwnConfigurations, config_directory
 from contextrast.errors import ConfigError, ContextrastError
 
 MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError)
@@ -124,4 +125,5 @@ def fastest_precision() -> str:
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
 
 
+Plugins.instance().register(OwnConfigurations)
 OmegaConf.register_new_resolver("fastest_precision", fastest_precision, replace=True)

@@ -1,7 +1,6 @@
 """``contextrast-evaluate``: measure a checkpoint on a split, at one scale and at several with flips."""
 
 from collections.abc import Mapping
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ from rich import get_console
 from torchmetrics import MetricCollection
 
 from contextrast.assembly import build_datamodule, build_trainer
-from contextrast.checkpoint import Checkpoint, load_checkpoint
+from contextrast.checkpoint import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
 from contextrast.data import LabelTable, SegmentationDataModule
 from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError, ConfigError
-from contextrast.metrics import Measure
+from contextrast.metrics import Measure, Subject
 from contextrast.models import Segmenter
 from contextrast.module import SegmentationModule
 from contextrast.reporting.loggers import finish_loggers
@@ -57,7 +56,7 @@ def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataMo
     Raises:
         CheckpointError: If its classes are others than the checkpoint's.
     """
-    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)})
+    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)}, DATA)
     if datamodule.labels.classes != checkpoint.labels.classes:
         raise CheckpointError(
             f"{config.checkpoint} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name} "
@@ -73,18 +72,15 @@ def build_measures(config: DictConfig, network: Segmenter, labels: LabelTable) -
     Raises:
         ConfigError: If a measure cannot be had of this network or these classes.
     """
-    known = {
-        "num_classes": labels.num_classes,
-        "groups": labels.groups,
-        "stages": network.stages,
-        "channels": network.stage_channels,
-    }
+    subject = Subject(labels.num_classes, labels.groups, network.stage_names, network.stage_channels)
     measures: dict[str, Measure] = {}
     for name, settings in plain(config).items():
         if settings is None:
             continue
-        takes = signature(instantiate(settings | {"_partial_": True}).func).parameters
-        measure = instantiate(settings, **{key: value for key, value in known.items() if key in takes})
+        described: Any = instantiate(settings | {"_partial_": True})
+        if not issubclass(described.func, Measure):
+            raise ConfigError(f"metrics.{name}: {settings['_target_']} is no contextrast.metrics.Measure.")
+        measure = described.func.of(subject, **described.keywords)
         if measure is not None:
             measures[name] = measure
     return measures

@@ -66,7 +66,8 @@ class ContextrastLoss(ContrastiveLoss):
     ) -> None:
         if len(in_channels) != len(stage_weights):
             raise ConfigError(
-                f"stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one per map"
+                f"stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one weight "
+                "for each map that is contrasted, shallowest first"
             )
         heads = EmbeddingHeads(in_channels, embedding_dim)  # first, so that a seed's heads are the same in all variants
         running = None

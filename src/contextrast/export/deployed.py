@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.models import Segmenter
+from contextrast.models.forward_pass import segment
 
 
 class Deployed(nn.Module):
@@ -20,10 +21,14 @@ class Deployed(nn.Module):
         std: Standard deviation of each channel, likewise.
         stride: Number that has to divide the sides the plain network takes.
         smallest_side: Shortest side in pixels that it takes.
+        resize: Whether its logits have to be brought to the image's size.
     """
 
-    def __init__(self, network: nn.Module, mean: Any, std: Any, stride: int, smallest_side: int) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Any, std: Any, stride: int, smallest_side: int, resize: bool = False
+    ) -> None:
         super().__init__()
+        self.resize = resize
         self.network = network
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
@@ -43,13 +48,14 @@ class Deployed(nn.Module):
             segmenter.std.clone(),
             segmenter.stride,
             segmenter.smallest_side,
+            segmenter.resize,
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``[B, N, H, W]`` of RGB images uint8 ``[B, 3, H, W]``, 0..255, of any size."""
         height, width = image.shape[-2:]
         pixels = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
-        logits: Tensor = self.network(self._extended(self._extended(pixels, 2), 3))
+        logits = segment(self.network, self._extended(self._extended(pixels, 2), 3), self.resize)
         return logits[..., :height, :width]
 
     def _extended(self, pixels: Tensor, dimension: int) -> Tensor:

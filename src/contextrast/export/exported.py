@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, ContextrastError, DataError, first_line
-from contextrast.export.format import Format, Predict
+from contextrast.export.format import CPU, Format, Predict
 from contextrast.export.onnx_file import Onnx
 from contextrast.export.safetensors_file import Safetensors
 from contextrast.export.smp_folder import SmpFolder
@@ -62,7 +62,7 @@ def is_export(path: Path) -> bool:
     return _format(path) is not None
 
 
-def load_export(path: Path, device: torch.device, trusted: bool = False) -> Exported:
+def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = False) -> Exported:
     """Read what ``contextrast-export`` wrote; unless trusted, nothing in it is executed.
 
     Args:
@@ -75,6 +75,7 @@ def load_export(path: Path, device: torch.device, trusted: bool = False) -> Expo
         WeightsError: If it asks for weights that are elsewhere.
         ConfigError: If it describes no network, or the extra ``export`` is needed and not installed.
     """
+    path = Path(path)
     form = _format(path)
     if form is None or not path.exists():
         raise CheckpointError(f"checkpoint={path} does not exist. contextrast-export leaves {_names()}.")

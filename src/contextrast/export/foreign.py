@@ -20,9 +20,11 @@ def refuse_other_sources(settings: Mapping[str, Any], path: Path) -> None:
     Raises:
         WeightsError: If there are such.
     """
-    named = {key: settings[key] for key in _SOURCES if settings.get(key)}
-    # timm takes `hf-hub:NAME` and `local-dir:PATH` for the name of a network
-    named |= {key: value for key, value in settings.items() if key.startswith("encoder") and ":" in str(value)}
+    named: dict[str, Any] = {}
+    for part in (settings, settings.get("network") or {}):
+        named |= {key: part[key] for key in _SOURCES if part.get(key)}
+        # timm takes `hf-hub:NAME` and `local-dir:PATH` for the name of a network
+        named |= {key: value for key, value in part.items() if key.startswith("encoder") and ":" in str(value)}
     if named:
         found = ", ".join(f"{key}={value}" for key, value in named.items())
         raise WeightsError(

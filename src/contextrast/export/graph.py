@@ -57,6 +57,6 @@ def with_smallest_image(metadata: Metadata, side: int) -> Metadata:
 def not_traceable(network: Segmenter, error: Exception) -> ConfigError:
     """The error for a network that cannot become a graph."""
     return ConfigError(
-        f"{type(network.network).__name__} over {type(network.encoder).__name__} cannot become a graph for images of "
+        f"{network.name} cannot become a graph for images of "
         f"any size ({first_line(error)}). format=safetensors holds every network, format=smp those of smp."
     )

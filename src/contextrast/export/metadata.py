@@ -8,9 +8,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from contextrast.checkpoint import Checkpoint
-from contextrast.config import config_directory
+from contextrast.config import config_directory, own_configurations
 from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
+from contextrast.models.build import network_name
 from contextrast.reporting.run_files import environment
 from contextrast.reporting.runs import load
 from contextrast.runs.settings import result_part
@@ -84,16 +85,16 @@ def scores(metrics: Metadata, step: int) -> dict[str, Any] | None:
 
 
 def licence(model: Metadata) -> str:
-    """Whose terms a network comes under: the line ``# Licence: ...`` of its file in ``conf/model``."""
-    architecture, encoder = str(model.get("architecture")), str(model.get("encoder"))
-    for path in sorted((config_directory() / "model").glob("*.yaml")):
-        found = re.search(r"^# Licence: (.+)$", path.read_text("utf-8"), re.MULTILINE)
-        own = OmegaConf.load(path).model
-        if found and (own.architecture.lower(), own.encoder) == (architecture.lower(), encoder):
-            return found[1]
-    if encoder.startswith("mit_b"):  # over any architecture
+    """Whose terms a network comes under: the line ``# Licence: ...`` of its file in a ``conf/model``."""
+    name = network_name(model).lower()
+    for folder in (config_directory(), *own_configurations().values()):
+        for path in sorted((folder / "model").glob("*.yaml")):
+            found = re.search(r"^# Licence: (.+)$", path.read_text("utf-8"), re.MULTILINE)
+            if found and network_name(OmegaConf.load(path).model).lower() == name:
+                return found[1]
+    if str(model.get("encoder")).startswith("mit_b"):  # over any architecture
         return "NON-COMMERCIAL: the encoder's code and weights come under NVIDIA's Source Code License"
-    return f"not recorded for {architecture} over {encoder}: see where its code and its first weights are from"
+    return f"not recorded for {network_name(model)}: see where its code and its first weights are from"
 
 
 def as_text(metadata: Metadata) -> dict[str, str]:
@@ -118,7 +119,7 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
     training, start = metadata["training"], metadata["checkpoint"]
     iou = (measured or {}).get("iou", {})
     lines = [
-        f"# {model['architecture']} over {model['encoder']}, trained on {metadata['dataset']}",
+        f"# {network_name(model)}, trained on {metadata['dataset']}",
         "",
         f"`{name}` segments images into {len(metadata['classes'])} classes.",
         f"Licence: {metadata['licence']}. The terms of the training data hold too.",

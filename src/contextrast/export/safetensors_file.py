@@ -6,6 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from contextrast.checkpoint import NETWORKS
+from contextrast.config import instantiate
 from contextrast.export.deployed import Deployed
 from contextrast.export.foreign import refuse_other_sources
 from contextrast.export.format import CPU, NORMALISED, Format, Metadata, Predict
@@ -16,20 +18,15 @@ from contextrast.models import Segmenter
 class Safetensors(Format):
     """The state dict of the plain network; metadata is in the file's header, each value a JSON text.
 
-    ``model.weights=model.safetensors`` of ``contextrast-train`` starts from it. In Python, with ``metadata.json``:
-
-        metadata = json.load(open("metadata.json"))
-        network = Segmenter(**metadata["model"], num_classes=len(metadata["classes"]), weights="model.safetensors")
-        logits = network.eval()(network.normalize(image))
+    ``model.weights=model.safetensors`` of ``contextrast-train`` starts from it, and `contextrast.export.load_export`
+    reads it.
     """
 
     name = "model.safetensors"
     takes = NORMALISED
     recipe = """
-import json
-from contextrast.models import Segmenter
-metadata = json.load(open("metadata.json"))
-network = Segmenter(**metadata["model"], num_classes=len(metadata["classes"]), weights="model.safetensors").eval()
+from contextrast.export import load_export
+network = load_export("model.safetensors")
 logits = network(network.normalize(image))  # uint8 [B, 3, H, W] of any size
 """
 
@@ -46,11 +43,13 @@ logits = network(network.normalize(image))  # uint8 [B, 3, H, W] of any size
         """The network that the file's header describes, with the file's weights.
 
         Raises:
+            ConfigError: If the header names a class that is no network of this package, nor of one that the user names.
             WeightsError: If the header asks for something that is not in the file.
         """
         metadata = cls.metadata(path)
         refuse_other_sources(metadata["model"], path)
-        network = Segmenter(**metadata["model"], num_classes=len(metadata["classes"]), weights=path)
+        settings = {**metadata["model"], "_target_": "contextrast.models.Segmenter", "weights": str(path)}
+        network: Segmenter = instantiate(settings, NETWORKS, num_classes=len(metadata["classes"]))
         return Deployed.of(network).to(device)
 
     @classmethod

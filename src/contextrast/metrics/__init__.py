@@ -3,9 +3,9 @@
 from contextrast.metrics.band import BandMeanIoU
 from contextrast.metrics.boundary_iou import BoundaryIoU
 from contextrast.metrics.features import FeatureGeometry
-from contextrast.metrics.head_mid_tail import HeadMidTail
+from contextrast.metrics.head_mid_tail import HeadMidTail, HeadMidTailWhereKnown
 from contextrast.metrics.instance_iou import CityscapesInstanceIoU
-from contextrast.metrics.measure import Measure, Report
+from contextrast.metrics.measure import Measure, Report, Subject
 from contextrast.metrics.object_scale import ObjectScaleIoU
 from contextrast.metrics.segmentation import Scores, SegmentationScores, scores_from_counts
 
@@ -15,10 +15,12 @@ __all__ = [
     "CityscapesInstanceIoU",
     "FeatureGeometry",
     "HeadMidTail",
+    "HeadMidTailWhereKnown",
     "Measure",
     "ObjectScaleIoU",
     "Report",
     "Scores",
     "SegmentationScores",
+    "Subject",
     "scores_from_counts",
 ]

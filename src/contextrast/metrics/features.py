@@ -1,16 +1,17 @@
 """Alignment, uniformity and neighbourhood uniformity of features by class (Li et al., CVPR 2022; arXiv 2111.13998)."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from contextrast.contrast.stages import as_rows, to_grid
 from contextrast.errors import ConfigError
 from contextrast.metrics.counts import is_class
-from contextrast.metrics.measure import Measure, Report
+from contextrast.metrics.measure import Measure, Report, Subject
 from contextrast.metrics.reservoir import FREE, Reservoir, drawn, joined, pixel_keys, smallest
 
 _EXACT: Final = "donot_use_mm_for_euclid_dist"  # by matrix products, distances of near features lose their digits
@@ -77,7 +78,7 @@ class FeatureGeometry(Measure):
 
     Args:
         num_classes: N.
-        stages: Numbers of the stages, for names.
+        stages: Names of the stages.
         channels: Channels of each stage.
         pixels_per_class: K, pixels of each class and stage; the states take 4 K N (sum of channels) bytes.
         neighbors: l of the neighbourhood uniformity.
@@ -89,10 +90,12 @@ class FeatureGeometry(Measure):
         ConfigError: If there is no stage, or a number is too small.
     """
 
+    needs = frozenset({"features", "padded_target", "name"})
+
     def __init__(
         self,
         num_classes: int,
-        stages: Sequence[int],
+        stages: Sequence[str],
         channels: Sequence[int],
         pixels_per_class: int = 100,
         neighbors: int = 3,
@@ -102,7 +105,9 @@ class FeatureGeometry(Measure):
     ) -> None:
         super().__init__(**kwargs)
         if not stages:
-            raise ConfigError("metrics.features needs encoder stages, but model.stages is empty; name some of them.")
+            raise ConfigError(
+                "metrics.features needs feature maps, but the network shows none; name some in model.stages."
+            )
         if pixels_per_class < 2 or neighbors < 1:
             raise ConfigError(
                 "metrics.features needs at least 2 pixels_per_class and 1 of neighbors, got "
@@ -114,34 +119,39 @@ class FeatureGeometry(Measure):
         self.neighbors = neighbors
         self.seed = seed
         self.ignore_index = ignore_index
-        for stage, width in zip(stages, channels, strict=True):
+        for place, width in enumerate(channels):
             keys = torch.full((pixels_per_class, num_classes), FREE)
-            self.add_state(f"keys_{stage}", keys, dist_reduce_fx=_one_after_the_other)
+            self.add_state(f"keys_{place}", keys, dist_reduce_fx=_one_after_the_other)
             rows = torch.zeros(pixels_per_class, num_classes, width)
-            self.add_state(f"rows_{stage}", rows, dist_reduce_fx=_one_after_the_other)
+            self.add_state(f"rows_{place}", rows, dist_reduce_fx=_one_after_the_other)
+
+    @classmethod
+    @override
+    def of(cls, subject: Subject, **settings: Any) -> Self | None:
+        """The measure, of the feature maps that the network shows."""
+        return cls(subject.num_classes, subject.stages, subject.channels, **settings)
 
     def update(self, features: Sequence[Tensor], padded_target: Tensor, name: Sequence[str]) -> None:
         """Draw from one batch; see `Measure`."""
         labels = torch.where(
             is_class(padded_target, self.num_classes, self.ignore_index), padded_target.long(), self.num_classes
         )
-        for stage, maps in zip(self.stages, features, strict=True):
+        for place, maps in enumerate(features):
             height, width = maps.shape[-2:]
             classes = to_grid(labels, height, width).flatten()
             keys = pixel_keys(name, height, width, self.seed).to(maps.device).flatten()
             new = drawn(as_rows(maps), classes, keys, self.num_classes, self.pixels_per_class)
-            kept = smallest(joined(self._reservoir(stage), new), self.pixels_per_class)
-            setattr(self, f"keys_{stage}", kept.keys)
-            setattr(self, f"rows_{stage}", kept.rows)
+            kept = smallest(joined(self._reservoir(place), new), self.pixels_per_class)
+            setattr(self, f"keys_{place}", kept.keys)
+            setattr(self, f"rows_{place}", kept.rows)
 
-    def compute(self) -> dict[int, Geometry]:
-        """The geometry of each stage, by its number; computed on the CPU."""
+    def compute(self) -> dict[str, Geometry]:
+        """The geometry of each stage, by its name; computed on the CPU."""
         return {stage: geometry(self.sample(stage), self.neighbors) for stage in self.stages}
 
     def report(self, classes: Sequence[str]) -> Report:  # noqa: ARG002  # stages have no class names
         """Scores ``alignment/stage2``, ``uniformity/stage2``, ``neighborhood_uniformity/stage2`` and so on."""
-        found: dict[int, Geometry] = self.compute()
-        named = {f"stage{stage}": values for stage, values in found.items()}
+        named: dict[str, Geometry] = self.compute()
         scores = {
             f"{title}/{stage}": getattr(values, attribute)
             for title, attribute in (
@@ -163,12 +173,14 @@ class FeatureGeometry(Measure):
             fractions=False,
         )
 
-    def _reservoir(self, stage: int) -> Reservoir:
-        return Reservoir(getattr(self, f"keys_{stage}"), getattr(self, f"rows_{stage}"))
+    def _reservoir(self, place: int) -> Reservoir:
+        return Reservoir(getattr(self, f"keys_{place}"), getattr(self, f"rows_{place}"))
 
-    def sample(self, stage: int) -> list[Tensor]:
+    def sample(self, stage: str) -> list[Tensor]:
         """Sampled features of each class ``[pixels, C]``."""
-        keys, rows = (values.cpu() for values in smallest(self._reservoir(stage), self.pixels_per_class))
+        keys, rows = (
+            values.cpu() for values in smallest(self._reservoir(self.stages.index(stage)), self.pixels_per_class)
+        )
         return [rows[keys[:, train_id] != FREE, train_id] for train_id in range(self.num_classes)]
 
 

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from contextrast.errors import ConfigError
 from contextrast.metrics.counts import confusion_counts, iou_from_counts, to_ids
-from contextrast.metrics.measure import Measure, Report
+from contextrast.metrics.measure import Measure, Report, Subject
 
 Groups = Mapping[str, Sequence[int]]
 """Train ids of the classes of each group."""
@@ -77,17 +78,10 @@ class HeadMidTail(Measure):
         self.add_state("counts", counts, dist_reduce_fx="sum")
 
     @classmethod
-    def where_known(
-        cls,
-        num_classes: int,
-        groups: Groups | None = None,
-        histogram: str | Path | None = None,
-        ignore_index: int = 255,
-    ) -> Self | None:
-        """The measure, or None where neither groups nor histogram are given."""
-        if groups is None and histogram is None:
-            return None
-        return cls(num_classes, groups, histogram, ignore_index)
+    @override
+    def of(cls, subject: Subject, **settings: Any) -> Self | None:
+        """The measure, with the groups that the dataset is known to have."""
+        return cls(subject.num_classes, subject.groups, **settings)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count one batch; see `Measure`."""
@@ -108,6 +102,16 @@ class HeadMidTail(Measure):
             groups={name: {"mIoU": value, "classes": len(self.groups[name])} for name, value in means.items()},
             details={"classes": {name: [classes[train_id] for train_id in ids] for name, ids in self.groups.items()}},
         )
+
+
+class HeadMidTailWhereKnown(HeadMidTail):
+    """The same measure, left out where neither groups nor histogram are known."""
+
+    @classmethod
+    @override
+    def of(cls, subject: Subject, **settings: Any) -> Self | None:
+        """The measure or None."""
+        return super().of(subject, **settings) if subject.groups or settings.get("histogram") else None
 
 
 def read_groups(path: Path) -> Groups:

@@ -152,6 +152,8 @@ class CityscapesInstanceIoU(Measure):
     confusion: Tensor
     weighted: Tensor
 
+    needs = frozenset({"preds", "instances"})
+
     def __init__(self, num_classes: int = len(LABEL_IDS), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_classes != len(LABEL_IDS):

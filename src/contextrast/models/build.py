@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ def build_network(
             )
     except Exception as error:  # whatever smp, timm or the hub raise becomes one error that names the setting
         raise _explain(error, architecture, encoder, encoder_weights) from error
+
+
+def network_name(model: Mapping[str, Any]) -> str:
+    """What messages and model cards call the network of a ``model`` configuration."""
+    own = model.get("network")
+    return str(own["_target_"]) if own else f"{model.get('architecture')} over {model.get('encoder')}"
 
 
 def _check_options(options: Iterable[str], known: Iterable[str], architecture: str, encoder: str) -> None:

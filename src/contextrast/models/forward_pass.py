@@ -1,10 +1,26 @@
-"""One forward pass of a network with everything a training loss may look at."""
+"""One forward pass of a network with everything a training loss may look at, whatever way the network is built.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+A network is any module of images to logits. There are two kinds:
 
-import segmentation_models_pytorch as smp
-from torch import Tensor
+* Built of parts: with modules ``encoder``, ``decoder`` and ``segmentation_head``, as smp's models are. The encoder makes
+  a list of feature maps of an image, the image first, of which the decoder makes what the head turns into logits of the
+  image's size. Its maps have numbers.
+* Any other: its answer is the logits ``[B, N, h, w]`` at any stride, or a mapping that has them as ``logits`` or
+  ``out`` (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contextrast.errors import ConfigError
+from contextrast.models.taps import Taps
+
+_PARTS = ("encoder", "decoder", "segmentation_head")
+_LOGITS = ("logits", "out")
+_AUXILIARY = "aux"
 
 
 class ForwardPass(NamedTuple):
@@ -12,22 +28,65 @@ class ForwardPass(NamedTuple):
 
     Attributes:
         logits: ``[B, N, H, W]``, at the image's resolution.
-        maps: The encoder's feature maps ``[B, C_i, H/s_i, W/s_i]`` by number: the image, stage 1, stage 2, ...
-        auxiliary: Logits ``[B, N, H/4, W/4]`` of an auxiliary head that the network itself needs, as OCRNet does.
+        maps: The encoder's feature maps ``[B, C_i, H/s_i, W/s_i]`` by number: the image, stage 1, stage 2, ...; empty
+            where the network is not built of parts.
+        auxiliary: Logits ``[B, N, h, w]`` of an auxiliary head that the network itself has, as OCRNet does.
+        named: Outputs of the modules that are tapped.
     """
 
     logits: Tensor
     maps: Sequence[Tensor]
     auxiliary: Tensor | None
+    named: list[Tensor]
 
 
-def forward_pass(network: smp.base.SegmentationModel, image: Tensor) -> ForwardPass:
-    """The forward pass of smp's models and of those built like them, with nothing thrown away.
+def built_of_parts(network: nn.Module) -> bool:
+    """Whether a network has an encoder whose maps are numbered."""
+    return all(isinstance(getattr(network, part, None), nn.Module) for part in _PARTS)
+
+
+def encoder_of(network: nn.Module) -> nn.Module:
+    """The part of a network that usually is pretrained, ``encoder`` or ``backbone``; an empty module without one."""
+    parts = (getattr(network, name, None) for name in ("encoder", "backbone"))
+    return next((part for part in parts if isinstance(part, nn.Module)), nn.Identity())
+
+
+def segment(network: nn.Module, image: Tensor, resize: bool) -> Tensor:
+    """The logits of a network and nothing else, which is all there is to deploy.
 
     Args:
-        network: One of smp's models, or of ours.
-        image: float [B, 3, H, W] of a size the network takes.
+        network: A network of either kind.
+        image: float ``[B, 3, H, W]`` of a size that the network takes.
+        resize: Whether its logits have another size than the image.
+
+    Returns:
+        ``[B, N, H, W]``.
     """
+    logits = _logits(network(image))
+    return _to_size(logits, image) if resize else logits
+
+
+def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = False) -> ForwardPass:
+    """The forward pass with nothing thrown away.
+
+    Args:
+        network: A network of either kind.
+        image: float ``[B, 3, H, W]`` of a size the network takes.
+        taps: Of the modules whose outputs are wanted.
+        resize: See `segment`.
+    """
+    with taps.open() as taken:
+        if built_of_parts(network):
+            logits, maps, auxiliary = _by_parts(network, image)
+        else:
+            answer = network(image)
+            logits, maps, auxiliary = _logits(answer), [], _auxiliary(answer)
+    logits = _to_size(logits, image) if resize else logits
+    return ForwardPass(logits, maps, auxiliary, [taken[name] for name in taps.names])
+
+
+def _by_parts(network: Any, image: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor | None]:
+    """The forward pass of smp's models and of those built like them."""
     encoded = network.encoder(image)
     if isinstance(encoded, tuple):  # ViT encoders: maps without the image, and prefix tokens
         maps, tokens = encoded
@@ -38,4 +97,37 @@ def forward_pass(network: smp.base.SegmentationModel, image: Tensor) -> ForwardP
     auxiliary = None
     if isinstance(decoded, tuple):  # OCRNet's decoder: what it decoded, and the logits its object regions come from
         decoded, auxiliary = decoded
-    return ForwardPass(network.segmentation_head(decoded), encoded, auxiliary)
+    return network.segmentation_head(decoded), encoded, auxiliary
+
+
+def _logits(answer: Any) -> Tensor:
+    """The logits in a network's answer.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    if isinstance(answer, Mapping):
+        answer = next((answer[key] for key in _LOGITS if key in answer), answer)
+    if not isinstance(answer, Tensor) or answer.ndim != 4:
+        raise ConfigError(
+            f"The network answers images with {_in_words(answer)}. It has to be logits [B, N, h, w], or a mapping that "
+            f"has them as {' or '.join(_LOGITS)}."
+        )
+    return answer
+
+
+def _in_words(answer: Any) -> str:
+    if isinstance(answer, Tensor):
+        return f"a tensor {list(answer.shape)}"
+    return (
+        f"a mapping of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
+    )
+
+
+def _auxiliary(answer: Any) -> Tensor | None:
+    found = answer.get(_AUXILIARY) if isinstance(answer, Mapping) else None
+    return cast(Tensor | None, found)
+
+
+def _to_size(logits: Tensor, image: Tensor) -> Tensor:
+    return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)

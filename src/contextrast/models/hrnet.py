@@ -29,6 +29,8 @@ class HRNetV2(smp.base.SegmentationModel):  # type: ignore[misc]  # smp has no t
         **kwargs: Further arguments of timm's encoder.
     """
 
+    decoder_maps = ("decoder.mix",)  # for model.contrast_on=decoder
+
     def __init__(
         self,
         encoder_name: str = "tu-hrnet_w48",

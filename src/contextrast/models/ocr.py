@@ -30,6 +30,8 @@ class OCRNet(smp.base.SegmentationModel):  # type: ignore[misc]  # smp has no ty
         **kwargs: Further arguments of timm's encoder.
     """
 
+    decoder_maps = ("decoder.output",)  # for model.contrast_on=decoder
+
     def __init__(
         self,
         encoder_name: str = "tu-hrnet_w48",

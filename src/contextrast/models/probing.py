@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import segmentation_models_pytorch as smp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from contextrast.errors import ConfigError
-from contextrast.models.forward_pass import ForwardPass, forward_pass
+from contextrast.models.contrasted import nameable
+from contextrast.models.forward_pass import ForwardPass, built_of_parts, encoder_of, forward_pass
+from contextrast.models.taps import Taps
+
+_FACTORS = (1, 2, 4, 8)  # of the stride, which networks may halve further
+_BLANK = 256  # side in pixels of the image that a network of unknown stride is first tried with
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,10 @@ class NetworkFacts:
     Attributes:
         stride: Number that has to divide the image sides.
         smallest_side: Shortest image side in pixels.
-        maps: (Channels, stride) of every feature map; the first is the image.
+        classes: Channels of the logits.
+        resize: Whether the logits have another size than the image.
+        maps: (Channels, stride) of every numbered map; the first is the image.
+        named: (Channels, stride) of every map that is tapped.
         single_pixel_norms: Names of the batch norms that see one value a channel and image.
         unused: Names of the parameters that neither logits nor maps depend on, such as a classifier's leftovers.
         auxiliary: Whether it computes auxiliary logits of its own.
@@ -28,38 +35,92 @@ class NetworkFacts:
 
     stride: int
     smallest_side: int
+    classes: int
+    resize: bool
     maps: tuple[tuple[int, int], ...]
+    named: tuple[tuple[int, int], ...]
     single_pixel_norms: tuple[str, ...]
     unused: tuple[str, ...]
     auxiliary: bool
 
 
-def probe(network: smp.base.SegmentationModel, name: str) -> NetworkFacts:
+def probe(network: nn.Module, name: str, taps: Taps) -> NetworkFacts:
     """Learn the facts of a network on the CPU. It and the random state stay as they were.
 
     Args:
-        network: One of smp's models.
+        network: A network of either kind, see `contextrast.models.forward_pass`.
         name: What errors call it.
+        taps: Of the modules that shall be contrasted.
 
     Raises:
-        ConfigError: If it does not take images of any size, or answers with logits of another size than the image's.
+        ConfigError: If it does not take images of any size, answers with anything else than logits, is built of parts
+            and answers with logits of another size than the image's, or what is tapped is no feature map.
     """
     with _probing(network):
-        stride, smallest = _sizes(network, int(network.encoder.output_stride), name)
+        stride, smallest = _sizes(network, _guessed_stride(network, name, taps), name)
         side = 2 * max(stride, smallest)  # so large that only a global pooling leads to single pixels
-        seen, single = _watch_norms(network, torch.zeros(1, 3, side, side))
+        image = torch.zeros(1, 3, side, side)
+        seen, single = _watch_norms(network, image, taps)
         unused = _unused_parameters(network, seen)
-    if seen.logits.shape[-1] != side:
+    resize = seen.logits.shape[-2:] != image.shape[-2:]
+    if resize and built_of_parts(network):
         raise ConfigError(
             f"{name} answers {side}x{side} images with {seen.logits.shape[-2]}x{seen.logits.shape[-1]} logits. "
             f"Multiply model.upsampling by {side / seen.logits.shape[-1]:g}, or change model.encoder_depth."
         )
     maps = tuple((m.shape[1], side // m.shape[3]) for m in seen.maps)
-    return NetworkFacts(stride, smallest, maps, single, unused, seen.auxiliary is not None)
+    named = _ordered(taps, tuple((m.shape[1], side // m.shape[3]) for m in seen.named))
+    return NetworkFacts(
+        stride, smallest, seen.logits.shape[1], resize, maps, named, single, unused, seen.auxiliary is not None
+    )
+
+
+def _guessed_stride(network: nn.Module, name: str, taps: Taps) -> int:
+    """The stride that an encoder says it has; else that of the deepest map that is looked at.
+
+    Raises:
+        ConfigError: If something else than a feature map is tapped.
+    """
+    stated = getattr(encoder_of(network), "output_stride", None)
+    deepest = int(stated) if isinstance(stated, int) else 1
+    if not isinstance(stated, int) or taps.names:
+        try:
+            with torch.no_grad():
+                seen = forward_pass(network, torch.zeros(1, 3, _BLANK, _BLANK), taps)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise ConfigError(f"{name} does not take images of {_BLANK}x{_BLANK} pixels: {error}.") from error
+        except KeyError as error:
+            raise ConfigError(
+                f"model.contrast_on: {name} does not run the module {error} in a forward pass."
+            ) from error
+        for module, output in zip(taps.names, seen.named, strict=True):
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                raise ConfigError(
+                    f"model.contrast_on: {module} of {name} gives no feature map [B, C, H, W]. It is possible to name "
+                    f"{nameable(network, torch.zeros(1, 3, _BLANK, _BLANK))}."
+                )
+        deepest = max([deepest, *(_BLANK // m.shape[-1] for m in (seen.logits, *seen.named))])
+    return deepest
+
+
+def _ordered(taps: Taps, sizes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """The sizes of the maps that are tapped.
+
+    Raises:
+        ConfigError: If a shallower map comes behind a deeper one.
+    """
+    strides = [stride for _, stride in sizes]
+    if strides != sorted(strides):
+        by_stride = [name for _, name in sorted(zip(strides, taps.names, strict=True), key=lambda pair: pair[0])]
+        raise ConfigError(
+            f"model.contrast_on has maps of strides {strides}; the shallowest comes first, as the last one is the "
+            f"deepest that anchors are fused with: [{','.join(by_stride)}]."
+        )
+    return sizes
 
 
 @contextmanager
-def _probing(network: smp.base.SegmentationModel) -> Iterator[None]:
+def _probing(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, gradients, and one thread: more only wait for each other on images this small."""
     training, threads = network.training, torch.get_num_threads()
     torch.set_num_threads(1)
@@ -72,14 +133,14 @@ def _probing(network: smp.base.SegmentationModel) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _sizes(network: smp.base.SegmentationModel, stride: int, name: str) -> tuple[int, int]:
+def _sizes(network: nn.Module, stride: int, name: str) -> tuple[int, int]:
     """The number that has to divide the sides, and the shortest side.
 
     DPT halves its encoder's grid once more, so twice the stride has to divide the sides; PAN pools three times more, so
     it needs sides of 8 strides.
     """
     error: Exception | None = None
-    for step in (stride, 2 * stride):
+    for step in (stride * factor for factor in _FACTORS):
         for smallest in (step, 2 * step, 4 * step, 8 * step):
             odd = max(smallest, 2 * step) + step  # an odd multiple shows a grid that is halved once more
             error = _refusal(network, smallest) or _refusal(network, odd)
@@ -92,7 +153,7 @@ def _sizes(network: smp.base.SegmentationModel, stride: int, name: str) -> tuple
 
 
 @torch.no_grad()
-def _refusal(network: smp.base.SegmentationModel, side: int) -> Exception | None:
+def _refusal(network: nn.Module, side: int) -> Exception | None:
     """What a network raises on a blank square image, if anything."""
     try:
         network(torch.zeros(1, 3, side, side))
@@ -101,7 +162,7 @@ def _refusal(network: smp.base.SegmentationModel, side: int) -> Exception | None
     return None
 
 
-def _watch_norms(network: smp.base.SegmentationModel, image: Tensor) -> tuple[ForwardPass, tuple[str, ...]]:
+def _watch_norms(network: nn.Module, image: Tensor, taps: Taps) -> tuple[ForwardPass, tuple[str, ...]]:
     """A forward pass, and the names of the batch norms that saw one value a channel and image in it."""
     single: list[str] = []
     hooks = [
@@ -109,15 +170,16 @@ def _watch_norms(network: smp.base.SegmentationModel, image: Tensor) -> tuple[Fo
         for name, module in network.named_modules()
         if isinstance(module, _BatchNorm)
     ]
-    seen = forward_pass(network, image)
+    seen = forward_pass(network, image, taps)
     for hook in hooks:
         hook.remove()
     return seen, tuple(single)
 
 
-def _unused_parameters(network: smp.base.SegmentationModel, seen: ForwardPass) -> tuple[str, ...]:
+def _unused_parameters(network: nn.Module, seen: ForwardPass) -> tuple[str, ...]:
     """Names of the parameters that get no gradient from the logits or from a map."""
-    outputs = [seen.logits.sum(), *(m.sum() for m in seen.maps if m.requires_grad)]
+    maps = [*seen.maps, *seen.named, *([] if seen.auxiliary is None else [seen.auxiliary])]
+    outputs = [seen.logits.sum(), *(m.sum() for m in maps if m.requires_grad)]
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(outputs, parameters, allow_unused=True)
     return tuple(name for name, gradient in zip(names, gradients, strict=True) if gradient is None)

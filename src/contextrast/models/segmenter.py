@@ -1,8 +1,8 @@
-"""The network: any architecture over any of smp's encoders, with the encoder's stages within reach."""
+"""The network: any module of images to logits, with the feature maps that a loss contrasts within reach."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network
-from contextrast.models.forward_pass import forward_pass
+from contextrast.models.contrasted import ContrastOn, contrasted_modules, nameable
+from contextrast.models.forward_pass import encoder_of, forward_pass, segment
 from contextrast.models.network_weights import load_network_weights
 from contextrast.models.probing import probe
-from contextrast.models.weights import load_encoder_weights
+from contextrast.models.taps import Taps
+from contextrast.models.weights import LITE0, LITE0_ENCODERS, load_encoder_weights
 
 
 class TrainingPass(NamedTuple):
@@ -21,9 +23,9 @@ class TrainingPass(NamedTuple):
 
     Attributes:
         logits: ``[B, N, H, W]``.
-        features: A feature map ``[B, C_i, H/s_i, W/s_i]`` for each of the segmenter's ``stages``.
-        maps: All of the encoder's maps by number, the image first.
-        auxiliary: Auxiliary logits ``[B, N, H/4, W/4]`` where the network computes some itself, as OCRNet does.
+        features: The feature maps that are contrasted, ``[B, C_i, H/s_i, W/s_i]``, see the segmenter's `contrast_on`.
+        maps: All of the encoder's maps by number, the image first; empty where a network has no numbered ones.
+        auxiliary: Auxiliary logits ``[B, N, h, w]`` where the network computes some itself, as OCRNet does.
     """
 
     logits: Tensor
@@ -33,70 +35,98 @@ class TrainingPass(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """A segmentation network that takes images of any size and shows its encoder's stages to a loss.
+    """A segmentation network that takes images of any size and shows feature maps to a loss.
 
-    ``network`` is the plain network, one of smp's models (then its state dict loads into stock smp) or shaped like
-    them, and nothing of the training method is in it. Stages are numbered as smp numbers an encoder's feature maps: 0
-    is the image, 1 has stride 2, 2 stride 4, 3 stride 8, 4 stride 16 and 5 stride 32 (less in a dilated encoder).
-    Hierarchical transformers (Swin, MiT) have no stage 1. ViT encoders (DPT), whose maps all have the patch's stride,
-    count from 1 as well. Parameters that a segmentation network does not use, such as the encoder's last layers before
-    its classifier, stay in the state dict and do not require gradients.
+    ``network`` is the plain network, and nothing of the training method is in it. It arrives as an object, or by the
+    names of one of smp's architectures and encoders (then its state dict loads into stock smp). An object is any module
+    that makes logits ``[B, N, h, w]`` of normalised images ``[B, 3, H, W]``, at any stride, or a mapping that has them
+    as ``logits`` or ``out``; what else it may have is said in `contextrast.models.forward_pass`.
+
+    Stages are numbered as smp numbers an encoder's feature maps: 0 is the image, 1 has stride 2, 2 stride 4, 3 stride
+    8, 4 stride 16 and 5 stride 32 (less in a dilated encoder). Hierarchical transformers (Swin, MiT) have no stage 1.
+    ViT encoders (DPT), whose maps all have the patch's stride, count from 1 as well. Parameters that a segmentation
+    network does not use, such as the encoder's last layers before its classifier, stay in the state dict and do not
+    require gradients.
 
     Args:
+        network: The network, or what makes it of ``num_classes``; None builds it of the following names.
         num_classes: Number of classes N.
         mean: Mean of each channel (red, green, blue) in units of 0..1.
         std: Standard deviation of each channel in units of 0..1.
-        architecture: One of smp's architectures, ``HRNetV2`` or ``OCRNet``, in any case.
-        encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME.
+        architecture: One of smp's architectures, ``HRNetV2`` or ``OCRNet``, in any case; None is ``FPN``.
+        encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME. None is EfficientNet-Lite0.
         encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's
-            hub), None (random), or the path of a local weight file. Only ``imagenet`` needs a connection.
+            hub), None (random), or the path of a local weight file. Only ``imagenet`` needs a connection. A network
+            that is given takes a file alone, for its ``encoder`` or ``backbone``.
         weights: Path of a checkpoint or weight file of this whole network to start from; ``encoder_weights`` is not
             looked at then.
         allow_class_mismatch: Whether ``weights`` may be of other classes; the last layer then starts anew.
-        stages: Numbers of the stages that :meth:`forward_features` returns.
+        stages: Numbers of the encoder's stages that are contrasted, where ``contrast_on`` is ``encoder``.
+        contrast_on: Which feature maps are contrasted: ``encoder``, those of ``stages``; ``decoder``, the maps of
+            several strides that a decoder makes; or names of modules inside the network, shallowest first, whose
+            outputs are taken (``["encoder.layer1", "decoder.p3"]``).
         **architecture_options: Further arguments of the architecture's constructor (``decoder_pyramid_channels=256``).
 
     Attributes:
         network: The plain network, which is what gets deployed.
+        name: What messages call it.
+        resize: Whether the plain network's logits have to be brought to the image's size.
         stride: Image sides that :meth:`forward_features` takes are multiples of it.
         smallest_side: Shortest image side in pixels that the network takes; shorter ones are padded to it.
-        stage_channels: Channels of each returned stage.
-        stage_strides: Stride of each returned stage in pixels.
+        stage_names: What logs and figures call the contrasted maps: ``stage2``, or the name of a module.
+        stage_channels: Channels of each of them.
+        stage_strides: Stride of each of them in pixels.
         single_pixel_norms: Names of batch norms that see one value a channel and image, because a global pooling
             precedes them; they cannot train on a batch of one.
         has_auxiliary_logits: Whether the network computes auxiliary logits of its own.
 
     Raises:
-        ConfigError: If a name, option or stage does not exist, or they do not fit together.
+        ConfigError: If a name, option, stage or module does not exist, or they do not fit together.
         WeightsError: If weights are missing or do not fit.
     """
 
     def __init__(
         self,
+        network: nn.Module | Callable[..., nn.Module] | None = None,
         *,
         num_classes: int,
         mean: Sequence[float],
         std: Sequence[float],
-        architecture: str = "FPN",
-        encoder: str = "timm-tf_efficientnet_lite0",
-        encoder_weights: str | Path | None = "lite0",
+        architecture: str | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | Path | None = LITE0,
         weights: str | Path | None = None,
         allow_class_mismatch: bool = False,
         stages: Sequence[int] = (2, 3, 4, 5),
+        contrast_on: ContrastOn = "encoder",
         **architecture_options: Any,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.stages = tuple(stages)
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         encoder_weights = encoder_weights if weights is None else None
-        self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
+        if network is None:
+            architecture, encoder = architecture or "FPN", encoder or LITE0_ENCODERS[0]
+            self.name = f"{architecture} over {encoder}"
+            self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
+        else:
+            _refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
+            self.network = network if isinstance(network, nn.Module) else network(num_classes=num_classes)
+            self.name = type(self.network).__name__
+            encoder_weights = None if encoder_weights == LITE0 else encoder_weights  # the default, for that encoder
         if weights is not None:
             load_network_weights(self.network, weights, num_classes, allow_class_mismatch=allow_class_mismatch)
-        elif encoder_weights not in (None, IMAGENET):
+        elif encoder_weights is not None and (network is not None or encoder_weights != IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
-        facts = probe(self.network, f"{architecture} over {encoder}")
+        self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on))
+        facts = probe(self.network, self.name, self._taps)
+        if facts.classes != num_classes:
+            raise ConfigError(
+                f"{self.name} answers with {facts.classes} channels for {num_classes} classes. Its last layer needs as "
+                "many channels as num_classes, which its constructor is called with."
+            )
+        self.resize = facts.resize
         self.stride = facts.stride
         self.smallest_side = facts.smallest_side
         self.single_pixel_norms = facts.single_pixel_norms
@@ -104,7 +134,9 @@ class Segmenter(nn.Module):
             self.network.get_parameter(parameter).requires_grad_(False)
         self.has_auxiliary_logits = facts.auxiliary
         self._available = {number: size for number, size in enumerate(facts.maps) if number > 0 and size[0] > 0}
-        sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in stages]
+        self.stages = tuple(stages) if contrast_on == "encoder" else ()
+        sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in self.stages] or facts.named
+        self.stage_names = self._taps.names or tuple(f"stage{stage}" for stage in self.stages)
         self.stage_channels = tuple(channels for channels, _ in sizes)
         self.stage_strides = tuple(stride for _, stride in sizes)
 
@@ -113,8 +145,8 @@ class Segmenter(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder inside :attr:`network` (optimisers give it a learning rate of its own)."""
-        return cast(nn.Module, self.network.encoder)
+        """The encoder or backbone inside :attr:`network` (optimisers give it a learning rate of its own), if any."""
+        return encoder_of(self.network)
 
     def stage_size(self, stage: int, setting: str) -> tuple[int, int]:
         """Channels and stride of any of the encoder's stages, whether a loss sees it or not.
@@ -126,6 +158,13 @@ class Segmenter(nn.Module):
         Raises:
             ConfigError: If the encoder has no such stage.
         """
+        if not self._available:
+            image = torch.zeros(1, 3, 2 * self.smallest_side, 2 * self.smallest_side, device=self.mean.device)
+            raise ConfigError(
+                f"{setting}: {self.name} has no numbered stages, as it is not built of encoder, decoder and "
+                "segmentation_head. Name the modules whose outputs are contrasted, model.contrast_on=[NAME,...], "
+                f"shallowest first. There are {nameable(self.network, image)}."
+            )
         if stage not in self._available:
             listed = ", ".join(f"{n} ({channels} channels, stride {s})" for n, (channels, s) in self._available.items())
             raise ConfigError(f"{setting}: the encoder has no stage {stage}. It has: {listed}.")
@@ -179,14 +218,14 @@ class Segmenter(nn.Module):
             Logits [B, N, H, W].
         """
         height, width = image.shape[-2:]
-        logits = cast(Tensor, self.network(self.pad(image)))
+        logits = segment(self.network, self.pad(image), self.resize)
         return logits[..., :height, :width]
 
     def forward_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits and the encoder's stages: the part of :meth:`forward_training` that a loss on stages takes.
+        """Logits and contrasted maps: the part of :meth:`forward_training` that a loss on feature maps takes.
 
         Returns:
-            Logits [B, N, H, W], and one feature map [B, C_i, H/s_i, W/s_i] for each of :attr:`stages`.
+            Logits [B, N, H, W], and a feature map [B, C_i, H/s_i, W/s_i] for each of :attr:`stage_names`.
         """
         seen = self.forward_training(image)
         return seen.logits, seen.features
@@ -207,8 +246,8 @@ class Segmenter(nn.Module):
                 f"Images of {height}x{width} (height x width) cannot be trained on: stage grids need multiples of "
                 f"{self.stride}. Pad image and mask to {height + bottom}x{width + right}."
             )
-        logits, maps, auxiliary = forward_pass(self.network, image)
-        return TrainingPass(logits, [maps[stage] for stage in self.stages], maps, auxiliary)
+        logits, maps, auxiliary, named = forward_pass(self.network, image, self._taps, self.resize)
+        return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary)
 
     def check_batch_size(self, batch_size: int, crop_size: Sequence[int] | None = None) -> None:
         """Refuse to train on batches that batch normalisation cannot work with.
@@ -230,6 +269,20 @@ class Segmenter(nn.Module):
                 f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
                 "value a channel. Set data.batch_size to 2 or more on each device."
             )
+
+
+def _refuse_names(**settings: Any) -> None:
+    """Refuse settings that build a network, beside one that is given.
+
+    Raises:
+        ConfigError: If there are any.
+    """
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its "
+            "options under model.network, or leave model.network out."
+        )
 
 
 def _per_channel(name: str, values: Sequence[float]) -> Tensor:

@@ -8,18 +8,18 @@ from contextrast.config import config_directory, instantiate
 from contextrast.contrast.peers import MultiscaleLoss, PixelContrastLoss, PixelMemory
 from tests.contrast.peers.test_multiscale import batch
 
-SETTINGS = {"temperature": 0.07, "stages": [-1], "start": 67}
+SETTINGS = {"temperature": 0.07, "stages": [-1], "start_step": 67}
 
 
 def composed(name, *overrides):
-    settings = [f"++recipe.pixel_contrast_{key}={value}" for key, value in SETTINGS.items()]
+    settings = [f"loss.{key}={value}" for key, value in SETTINGS.items() if name.startswith("pixel_contrast")]
     with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
         config = compose("train", [f"loss={name}", "seed=7", *settings, *overrides])
     return instantiate(config.loss, num_classes=3, in_channels=[6, 5, 4, 3])
 
 
 @pytest.mark.parametrize("name", ["pixel_contrast", "pixel_contrast_memory"])
-def test_pixel_contrast_takes_what_depends_on_data_and_network_from_the_recipe(name):
+def test_pixel_contrast_is_what_its_file_says(name):
     loss = composed(name)
     assert isinstance(loss, PixelContrastLoss)
     contrast = loss.contrast

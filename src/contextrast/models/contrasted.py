@@ -1,0 +1,98 @@
+"""Which of a network's feature maps are contrasted: names of modules, where they are not the encoder's stages."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from contextrast.errors import ConfigError
+from contextrast.models.taps import Taps
+
+ContrastOn = Literal["encoder", "decoder"] | Sequence[str]
+
+# Modules of smp's decoders whose outputs are maps of several strides, shallowest first. Decoders that are not here work
+# at one stride.
+_OF_SMP: dict[type[nn.Module], Callable[[Any], Sequence[str]]] = {
+    smp.FPN: lambda _: [f"decoder.p{level}" for level in (2, 3, 4, 5)],
+    smp.UPerNet: lambda n: [*_shallowest_first("decoder.fpn_conv_blocks", n.decoder.fpn_conv_blocks), "decoder.psp"],
+    smp.Unet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
+    smp.UnetPlusPlus: lambda n: [
+        f"decoder.blocks.x_0_{k}" for k in reversed(range(len(n.decoder.in_channels) - _FINE))
+    ],
+    smp.MAnet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
+    smp.Linknet: lambda n: _shallowest_first("decoder.blocks", n.decoder.blocks)[_FINE:],
+    smp.PAN: lambda n: [f"decoder.gau{level}" for level in (1, 2, 3) if hasattr(n.decoder, f"gau{level}")],
+    smp.DeepLabV3Plus: lambda _: ["decoder.block2", "decoder.aspp"],
+    smp.Segformer: lambda n: _shallowest_first("decoder.mlp_stage", n.decoder.mlp_stage)[-_STAGES:],
+    smp.DPT: lambda n: _shallowest_first("decoder.fusion_blocks", n.decoder.fusion_blocks),
+}
+_FINE = 2  # of the blocks of smp's U-shaped decoders the last ones, at strides 2 and 1
+_STAGES = 4  # of a hierarchical encoder, from stride 4 on
+_NAMED = 8  # modules that an error names
+
+
+def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str, ...]:
+    """Names of the modules whose outputs a loss contrasts, shallowest first; none for the encoder's numbered stages.
+
+    Args:
+        network: The plain network.
+        contrast_on: ``encoder``; ``decoder``, which a network of ours or of the user's answers by an attribute
+            ``decoder_maps``; or the names themselves.
+
+    Raises:
+        ConfigError: If the network has no such modules.
+    """
+    if contrast_on == "encoder":
+        return ()
+    if contrast_on == "decoder":
+        names = getattr(network, "decoder_maps", None) or _OF_SMP.get(type(network), lambda _: ())(network)
+        if not names:
+            raise ConfigError(
+                f"model.contrast_on=decoder: {type(network).__name__} has no decoder whose maps are known. Name "
+                f"modules inside it, shallowest first: model.contrast_on=[{','.join(_examples(network))}]."
+            )
+        return tuple(names)
+    if isinstance(contrast_on, str):
+        raise ConfigError(f"model.contrast_on={contrast_on}: it is encoder, decoder, or a list: [{contrast_on}].")
+    known = dict(network.named_modules())
+    for name in contrast_on:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+            hint = f"Near matches: {', '.join(near)}" if near else f"It starts with {', '.join(list(known)[1:9])}"
+            raise ConfigError(f"model.contrast_on: {type(network).__name__} has no module {name}. {hint}.")
+    return tuple(contrast_on)
+
+
+@torch.no_grad()
+def nameable(network: nn.Module, image: Tensor) -> str:
+    """Modules that ``model.contrast_on`` could name, one for each stride: the outermost, and of several the widest.
+
+    Args:
+        network: The plain network.
+        image: float ``[B, 3, H, W]`` of a size that it takes.
+    """
+    taps = Taps(network, [name for name, _ in network.named_modules() if name])
+    with taps.open() as taken:
+        network(image)
+    taps.remove()
+    maps: dict[int, list[tuple[int, int, str]]] = {}
+    for name, output in taken.items():
+        if isinstance(output, Tensor) and output.ndim == 4 and 1 < output.shape[-1] < image.shape[-1]:
+            maps.setdefault(image.shape[-1] // output.shape[-1], []).append((name.count("."), -output.shape[1], name))
+    best = {stride: min(found) for stride, found in maps.items()}
+    named = [f"{name} ({-channels} channels, stride {stride})" for stride, (_, channels, name) in sorted(best.items())]
+    return ", ".join(named[:_NAMED])
+
+
+def _examples(network: nn.Module) -> list[str]:
+    """The last modules that contain others, two levels deep."""
+    names = [name for name, module in network.named_modules() if name.count(".") == 1 and any(module.children())]
+    return names[-2:]
+
+
+def _shallowest_first(name: str, blocks: nn.ModuleList) -> list[str]:
+    """The names of blocks of which each takes what the deeper one before it gave."""
+    return [f"{name}.{number}" for number in reversed(range(len(blocks)))]
