@@ -89,6 +89,24 @@ def test_our_own_error_arrives_unwrapped():
         instantiate({"_target_": "contextrast.contrast.StaticFusion", "weight_low": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("loss.temperature=0", "loss.temperature "),
+        ("loss.negatives.percentage=120", "loss.negatives.percentage "),
+        ("loss.fusion.weight_low=0.9", "loss.fusion.weight_low "),
+        ("loss/fusion=multi_head loss.fusion.num_heads=7", "loss.fusion.num_heads "),  # completed by the loss
+        ("loss=contextrast_pp loss.memory.size=0", "loss.memory.size "),
+    ],
+)
+def test_a_refused_value_is_named_by_its_key(composed, override, key):
+    """Classes name their arguments; whoever typed a setting reads its key."""
+    config = composed("train", *override.split())
+    with pytest.raises(ConfigError) as refused:
+        instantiate(config.loss, num_classes=3, in_channels=[8, 8, 8, 8])
+    assert str(refused.value).startswith(key)
+
+
 def test_conf_is_found_in_a_checkout_and_in_an_installed_wheel(tmp_path):
     root = Path(__file__).parents[1]
     assert root / "conf" == CONF

@@ -45,6 +45,7 @@ TYPED: Final = Allowed(
 )
 """For what a user types; what a file names gets less room, see `contextrast.checkpoint`."""
 
+_INNER_KEY: Final = re.compile(r"full_key: (\S+)")  # in Hydra's message
 _HYDRAS: Final = re.compile(r"_(target|partial|convert|recursive|args)_")  # keys that are no arguments
 
 
@@ -107,8 +108,10 @@ def instantiate(config: Any, within: Allowed = TYPED, /, **arguments: Any) -> An
         return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, ContextrastError):
-            raise cause from None  # our own message already says what and where
+        if isinstance(cause, ContextrastError):  # our own message says what, and here is where
+            root = config._get_full_key(None) if isinstance(config, DictConfig) else ""
+            inner = _INNER_KEY.search(str(error))
+            raise type(cause)(_located(str(cause), settings, root, inner[1] if inner else "")) from None
         target = next(_described(settings), {}).get("_target_", "The configuration")
         later = ". What is filled in later needs _partial_: true beside its _target_" if _lacks(cause) else ""
         raise ConfigError(f"{target} could not be built: {cause or error}{later}") from error
@@ -117,6 +120,32 @@ def instantiate(config: Any, within: Allowed = TYPED, /, **arguments: Any) -> An
             f"Settings that nothing can be built from: {error}. They are a mapping of names to plain values, with "
             "_target_ for the class."
         ) from error
+
+
+def _located(message: str, settings: Any, root: str, inner: str) -> str:
+    """A message that begins with an argument's name, with the key of that setting instead; any other as it is.
+
+    Classes name their arguments, since they are used without a configuration, too.
+
+    Args:
+        message: Such as ``percentage must be between 0 and 100``.
+        settings: What was to be built.
+        root: Its own key, such as ``loss``.
+        inner: The key within it of the object that refused, such as ``negatives``.
+    """
+    argument = message.partition(" ")[0]
+    keys = [key for key in _keys(settings) if f".{key}".endswith(f".{argument}")]
+    own = f"{inner}.{argument}".lstrip(".")
+    key = own if own in keys else keys[0] if len(keys) == 1 else ""  # one that was completed later, as partials are
+    return f"{root}.{key}".lstrip(".") + message.removeprefix(argument) if key else message
+
+
+def _keys(settings: Any) -> Iterator[str]:
+    """Dotted keys of all settings, those that hold others too."""
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield str(name)
+            yield from (f"{name}.{key}" for key in _keys(value))
 
 
 def _lacks(error: BaseException | None) -> bool:
