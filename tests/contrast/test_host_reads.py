@@ -31,7 +31,7 @@ def test_no_host_reads(negatives):
     features = [torch.randn(2, 3, s, s, generator=generator, requires_grad=True) for s in (8, 4)]
     loss = ContextrastLoss(
         4, [3, 3], (0.4, 1.0), embedding_dim=8, warmup_steps=3, fill_deepest=True, negatives=negatives,
-        cross_entropy=CrossEntropy([1.0, 2.0, 1.0, 0.5], 0.1, 0.7),
+        base=CrossEntropy([1.0, 2.0, 1.0, 0.5], 0.1, 0.7),
     )  # fmt: skip
     loss(logits, target, features).total.backward()  # first use of lazily made state
     with Operations() as operations:
