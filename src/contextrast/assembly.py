@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from contextrast.checkpoint_files import CheckpointFiles
+from contextrast.class_weights import with_class_weights
 from contextrast.config import instantiate, plain
 from contextrast.data import SegmentationDataModule
 from contextrast.models import Segmenter, use_float32_depthwise_backward
@@ -24,8 +25,16 @@ def build_datamodule(config: Mapping[str, Any] | DictConfig) -> SegmentationData
     return datamodule
 
 
-def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> SegmentationModule:
+def build_module(
+    config: DictConfig, datamodule: SegmentationDataModule, loss_settings: Mapping[str, Any] | None = None
+) -> SegmentationModule:
     """Network, loss, optimiser and schedule of a training configuration, for the data's classes.
+
+    Args:
+        config: The composed configuration.
+        datamodule: Made of its ``data``.
+        loss_settings: Of the run that is resumed, whose class weights need not be counted again; else those of the
+            configuration.
 
     Raises:
         ConfigError: If parts do not fit together, such as a batch of one with a network that cannot train on it.
@@ -38,13 +47,14 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     use_float32_depthwise_backward(network)
     # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
     # dropout whatever the loss, so that their difference is that of the losses.
+    settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     with torch.random.fork_rng(devices=[]):
-        loss = instantiate(config.loss, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
+        settings["loss"] = loss_settings or with_class_weights(settings["loss"], datamodule)
+        loss = instantiate(settings["loss"], num_classes=labels.num_classes, in_channels=list(network.stage_channels))
     if config.compile.network:  # the parts, as training does not call the network as a whole
         network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
     if config.compile.loss:
         loss.compile()
-    settings = {key: value for key, value in plain(config).items() if key in _DESCRIBES_A_RUN}
     return SegmentationModule(
         network,
         loss,

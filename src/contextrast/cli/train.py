@@ -16,6 +16,7 @@ from rich import get_console
 
 from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.callbacks.wandb_table import PredictionsTable
+from contextrast.checkpoint import load_checkpoint
 from contextrast.checkpoint_files import valid_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
@@ -55,7 +56,8 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
-    module = build_module(config, datamodule)
+    recorded = None if checkpoint is None else load_checkpoint(checkpoint).config["loss"]
+    module = build_module(config, datamodule, recorded)
     save_settings(settings, run_dir)
     loggers = [instantiate(logger) for logger in config.logger.values()]
     failed = True
