@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     of_losses, of_memory = repeated(losses), command(flatness, "memory")
     of_losses.add_argument("--num-classes", type=int, nargs="+", default=[19])
     of_losses.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width of the images")
-    of_losses.add_argument("--bases", nargs="*", choices=BASES, default=list(BASES), help="losses of logits, each alone")
+    of_losses.add_argument(
+        "--bases", nargs="*", choices=BASES, default=list(BASES), help="losses of logits, each alone"
+    )
     of_losses.add_argument("--batch-size", type=int, default=4)
     of_memory.add_argument("--steps", type=int, default=5000)
     of_communication = command(communication, "communication")

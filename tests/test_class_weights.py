@@ -105,7 +105,15 @@ def test_a_run_has_the_weights_in_its_checkpoint_and_goes_on_with_them(tmp_path,
         return config["loss"]["base"]["cross_entropy"]["class_weights"]
 
     monkeypatch.chdir(tmp_path)
-    start(*ENOUGH, AUTO, "logger=none", "scheduler=constant", "trainer.max_steps=2", "trainer.val_check_interval=2", "hydra.run.dir=run")
+    start(
+        *ENOUGH,
+        AUTO,
+        "logger=none",
+        "scheduler=constant",
+        "trainer.max_steps=2",
+        "trainer.val_check_interval=2",
+        "hydra.run.dir=run",
+    )
     (tmp_path / "run" / "metrics.json").unlink()
     pixels = sum(
         np.bincount(Streets("train", size=(96, 128), lengths={"train": 40}).read(index)[1].ravel(), minlength=256)

@@ -34,7 +34,8 @@ def with_class_weights(loss: Mapping[str, Any], datamodule: SegmentationDataModu
             f"follows from them. Check the masks (contextrast-check), or give one weight a class yourself: "
             f"loss.base.cross_entropy.{_KEY}=[1.0,...]."
         )
-    return _replaced(loss, [round(weight, 4) for weight in balanced_weights(frequencies)])
+    weights = [round(weight, 4) for weight in balanced_weights(frequencies)]
+    return {key: _replaced(key, value, weights) for key, value in loss.items()}
 
 
 def _asks(settings: Any) -> bool:
@@ -43,10 +44,9 @@ def _asks(settings: Any) -> bool:
     return settings.get(_KEY) == AUTO or any(map(_asks, settings.values()))
 
 
-def _replaced(settings: Any, weights: list[float]) -> Any:
-    if not isinstance(settings, Mapping):
-        return settings
-    return {
-        key: list(weights) if key == _KEY and value == AUTO else _replaced(value, weights)
-        for key, value in settings.items()
-    }
+def _replaced(key: str, value: Any, weights: list[float]) -> Any:
+    if key == _KEY and value == AUTO:
+        return list(weights)
+    if isinstance(value, Mapping):
+        return {inner: _replaced(inner, below, weights) for inner, below in value.items()}
+    return value

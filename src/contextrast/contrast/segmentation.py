@@ -1,4 +1,4 @@
-"""What every training loss has in common: a base such as cross-entropy, alone or with a contrast, behind one interface."""
+"""What every training loss has in common: a base such as cross-entropy, alone or with a contrast, one interface."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -82,9 +82,7 @@ def inspect_split(
             sizes[size] += 1
             pixels += counts
     classes = dataset.labels.num_classes
-    return Inspection(
-        len(read), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found)
-    )
+    return Inspection(len(read), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found))
 
 
 class _Reader:

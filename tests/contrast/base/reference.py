@@ -1,4 +1,4 @@
-"""The losses of regions as their papers write them: a loop over classes, a loop over pixels, numpy in double precision."""
+"""The losses of regions as their papers write them: loops over classes and pixels, numpy in double precision."""
 
 import numpy as np
 import torch
@@ -59,8 +59,6 @@ def tversky(logits, target, alpha, beta):
     for number in np.unique(classes):
         hit = false = missing = 0.0
         for p, label in zip(probabilities[:, number], classes, strict=True):
-            hit, false, missing = (
-                (hit + p, false, missing + 1 - p) if label == number else (hit, false + p, missing)
-            )
+            hit, false, missing = (hit + p, false, missing + 1 - p) if label == number else (hit, false + p, missing)
         losses.append(1 - hit / (hit + alpha * false + beta * missing))
     return float(np.mean(losses))

@@ -128,7 +128,7 @@ def test_without_labelled_pixels_it_is_a_connected_zero(name):
 @pytest.mark.parametrize("scale", [200.0, -200.0])
 def test_certain_predictions_have_finite_gradients(name, scale):
     """All right, and all wrong: probabilities are 0 and 1 exactly."""
-    logits, target = batch(7, dtype=torch.float32)
+    _, target = batch(7, dtype=torch.float32)
     certain = scale * (target.unsqueeze(1) == torch.arange(CLASSES)[:, None, None])
     certain = certain.requires_grad_()
     loss = LOSSES[name]()(certain, target)

@@ -51,8 +51,8 @@ class CrossEntropy(nn.Module):
             raise ConfigError(f"cross_entropy.focal_gamma must be 0 or more, got {focal_gamma}")
         if isinstance(class_weights, str):
             raise ConfigError(
-                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. The "
-                "configuration of contextrast-train also takes auto, which it computes from the data."
+                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. "
+                "The configuration of contextrast-train also takes auto, which it computes from the data."
             )
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)

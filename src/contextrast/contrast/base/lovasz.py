@@ -67,19 +67,17 @@ class LovaszSoftmax(nn.Module):
         last = num_classes * self.levels  # where ignored pixels go
         own = probabilities.gather(1, target)
         every = self._level(probabilities).add_(first[:, None, None]).masked_fill_(~valid, last)
-        as_other, as_own = (
-            torch.where(valid, first[target] + self._level(errors), last) for errors in (own, 1 - own)
-        )
+        as_other, as_own = (torch.where(valid, first[target] + self._level(errors), last) for errors in (own, 1 - own))
         foreground = self._count(as_own, num_classes)
         background = self._count(every, num_classes) - self._count(as_other, num_classes)
         counts = sum_over_ranks(torch.stack([foreground, background]))
-        of_own, of_other = F.pad(jaccard_shares(*counts.unbind(), probabilities.dtype).flatten(1), (0, 1))
+        of_own, of_other = F.pad(jaccard_shares(counts[0], counts[1], probabilities.dtype).flatten(1), (0, 1))
         own_share = of_own.index_select(0, as_own.flatten()).view_as(own)
         shares = of_other.index_select(0, every.flatten()).view_as(probabilities)
         return shares.scatter_(1, target, -own_share), own_share.sum()
 
     def _level(self, errors: Tensor) -> Tensor:
-        """int32 0 .. K - 1; 0 for what is no number: the loss is then none either, and nothing is looked up elsewhere."""
+        """int32 0 .. K - 1; 0 for what is no number, so that the loss is none either and no index is out of range."""
         return (errors * self.levels).to(torch.int32).clamp_(0, self.levels - 1)
 
     def _count(self, index: Tensor, num_classes: int) -> Tensor:

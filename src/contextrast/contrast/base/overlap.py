@@ -11,10 +11,9 @@ from contextrast.errors import ConfigError
 class SoftTversky(nn.Module):
     """Tversky loss of softmax probabilities (Salehi et al., MLMI 2017): 1 - TP / (TP + α·FP + β·FN), mean over classes.
 
-    With the probabilities p of a class and its pixels g ∈ {0, 1}, TP = Σ p·g, FP = Σ p·(1 - g) and FN = Σ (1 - p)·g over
-    the labelled pixels of the global batch, not image by image. The mean is over the classes that occur in it: what
-    overlaps with nothing says nothing. (segmentation_models_pytorch divides by all classes instead; both agree where
-    all occur.) α = β = 0.5 is Dice, α = β = 1 is Jaccard (IoU).
+    With the probabilities p of a class and its pixels g ∈ {0, 1}, TP = Σ p·g, FP = Σ p·(1 - g) and FN = Σ (1 - p)·g
+    over the labelled pixels of the global batch, not image by image. The mean is over the classes that occur in it;
+    segmentation_models_pytorch divides by the number of all classes, so both agree where all occur. α = β = 0.5 is Dice, α = β = 1 is Jaccard (IoU).
 
     Computed in at least float32, under autocast too, and without a host-device synchronisation.
 
@@ -31,7 +30,9 @@ class SoftTversky(nn.Module):
     def __init__(self, alpha: float = 0.3, beta: float = 0.7, ignore_index: int = 255) -> None:
         super().__init__()
         if not (alpha >= 0 and beta >= 0 and alpha + beta > 0):
-            raise ConfigError(f"tversky.alpha and tversky.beta must be 0 or more, one of them above, got {alpha}, {beta}")
+            raise ConfigError(
+                f"tversky.alpha and tversky.beta must be 0 or more, one of them above, got {alpha}, {beta}"
+            )
         self.alpha = alpha
         self.beta = beta
         self.ignore_index = ignore_index
