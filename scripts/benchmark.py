@@ -1,6 +1,6 @@
 """Time and memory of the method, with the numbers that BENCHMARKS.md and the documentation quote.
 
-    python scripts/benchmark.py loss        # one call of each loss, forward and backward, on four stages
+    python scripts/benchmark.py loss        # one call of each loss and base, forward and backward
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
@@ -23,6 +23,7 @@ import torch
 
 from contextrast.benchmarks import communication, depthwise, distance, flatness, infer, loader, losses, step
 from contextrast.benchmarks.infer import WAYS
+from contextrast.benchmarks.losses import BASES
 from contextrast.benchmarks.measuring import CONSOLE
 from contextrast.errors import ContextrastError
 
@@ -63,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     of_losses, of_memory = repeated(losses), command(flatness, "memory")
     of_losses.add_argument("--num-classes", type=int, nargs="+", default=[19])
     of_losses.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width of the images")
+    of_losses.add_argument(
+        "--bases", nargs="*", choices=BASES, default=list(BASES), help="losses of logits, each alone"
+    )
     of_losses.add_argument("--batch-size", type=int, default=4)
     of_memory.add_argument("--steps", type=int, default=5000)
     of_communication = command(communication, "communication")

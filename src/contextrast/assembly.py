@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from contextrast.checkpoint import LOSSES, NETWORKS
 from contextrast.checkpoint_files import CheckpointFiles, ReadCheckpoint
+from contextrast.class_weights import with_class_weights
 from contextrast.config import TYPED, Allowed, instantiate, plain
 from contextrast.data import SegmentationDataModule
 from contextrast.models import Segmenter, use_float32_depthwise_backward
@@ -32,6 +33,10 @@ def build_datamodule(config: Mapping[str, Any] | DictConfig, within: Allowed = T
 def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> SegmentationModule:
     """Network, loss, optimiser and schedule of a training configuration, for the data's classes.
 
+    Args:
+        config: The composed configuration.
+        datamodule: Made of its ``data``; class weights that follow from the data are counted in it.
+
     Raises:
         ConfigError: If parts do not fit together, such as a batch of one with a network that cannot train on it.
     """
@@ -42,17 +47,18 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     if config.channels_last:
         network = network.to(memory_format=torch.channels_last)
     use_float32_depthwise_backward(network)
+    settings = plain(config)
+    settings["loss"] = with_class_weights(settings["loss"], datamodule)
     # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
     # dropout whatever the loss, so that their difference is that of the losses.
     with torch.random.fork_rng(devices=[]):
         loss = instantiate(
-            config.loss, LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
+            settings["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
         )
     if config.compile.network:  # the parts, as training does not call the network as a whole
         network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
     if config.compile.loss:
         loss.compile()
-    settings = plain(config)
     # The data as a whole: evaluation reads it from where it lay, in the way it was read.
     described = result_part(settings) | {"data": settings["data"]}
     options = dict(config.module)

@@ -13,8 +13,12 @@ from contextrast.contrast import (
     ContextrastLoss,
     CrossEntropy,
     CrossEntropyLoss,
+    LovaszSoftmax,
     RandomNegatives,
     SemiHardNegatives,
+    SoftDice,
+    SoftTversky,
+    WeightedLosses,
 )
 from contextrast.contrast.collective import value_at
 from contextrast.contrast.peers import MultiscaleLoss, PixelContrastLoss, PixelMemory
@@ -38,6 +42,15 @@ def peers():
     return dict(zip(PEERS, made))
 
 
+def every_base():
+    """All losses that a base is made of, with weights of their own."""
+    return WeightedLosses(
+        {"cross_entropy": 0.7, "lovasz": 0.5, "dice": 0.2, "tversky": 2.0},
+        cross_entropy=CrossEntropy(label_smoothing=0.1, focal_gamma=2.0), lovasz=LovaszSoftmax(), dice=SoftDice(),
+        tversky=SoftTversky(),
+    )  # fmt: skip
+
+
 def losses():
     """Every loss, freshly made with the same parameters, in float64 and with batch norm in evaluation mode."""
     class_weights = [1.0, 2.0, 0.5, 1.0, 1.5]
@@ -54,9 +67,12 @@ def losses():
         **{f"memory_{design}": {"memory": AnchorMemory(CLASSES, 8, 15, design=design)} for design in
            ("class_prioritised", "earliest", "deepest", "all", "pixel")},
         "weighted": {"base": CrossEntropy(class_weights, 0.1)},
+        "bases": {"base": every_base()},
     }  # fmt: skip
     hard = {"ohem": {"ohem_threshold": 0.05}, "ohem_share": {"ohem_threshold": 0.05, "ohem_min_share": 0.4}}
     made = {"ce": CrossEntropyLoss(CLASSES, CHANNELS)}
+    for base in (LovaszSoftmax(), LovaszSoftmax(7), SoftDice(), SoftTversky()):
+        made[f"{type(base).__name__} {len(made)}"] = CrossEntropyLoss(CLASSES, CHANNELS, base)
     for name, chosen in hard.items():
         made[name] = CrossEntropyLoss(CLASSES, CHANNELS, CrossEntropy(class_weights, **chosen))
     for name, chosen in options.items():

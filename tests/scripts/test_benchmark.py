@@ -100,7 +100,7 @@ def test_onnx_runtime_computes_what_torch_computes():
 def test_a_call_of_each_loss(monkeypatch, tmp_path):
     text = tmp_path / "text.md"
     methods = ("contextrast loss/negatives=all", "multiscale")
-    arguments = ["--methods", *methods, "--num-classes", "3", "5", "--size", "64", "128"]
+    arguments = ["--methods", *methods, "--bases", "lovasz", "--num-classes", "3", "5", "--size", "64", "128"]
     numbers = measured(
         monkeypatch, tmp_path, "loss", "--repetitions=1", "--batch-size=1", f"--markdown={text}", *arguments
     )
@@ -112,6 +112,11 @@ def test_a_call_of_each_loss(monkeypatch, tmp_path):
             stages = sum(2 * 4 * 256 * (64 // stride) * (128 // stride) for stride in (4, 8, 16, 32))
             bound = numbers[f"{method} {classes} roofline"]
             assert bound == pytest.approx(stages / numbers["bytes_per_second"])
+    for classes in (3, 5):
+        assert 0 < numbers[f"lovasz {classes} fastest"] <= numbers[f"lovasz {classes} slowest"]
+        assert numbers[f"lovasz {classes} host reads"] == 0
+        bound = 2 * 4 * classes * 64 * 128 / numbers["bytes_per_second"]
+        assert numbers[f"lovasz {classes} roofline"] == pytest.approx(bound)
     written = text.read_text()
     assert written.startswith("```text\n$ python benchmark.py loss --repetitions=1")
     assert f"{numbers['bytes_per_second'] / 1e9:.1f} GB/s" in written

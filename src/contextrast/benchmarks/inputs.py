@@ -18,6 +18,13 @@ def label_maps(batch: int, height: int, width: int, num_classes: int, seed: int 
     return target, torch.where(mistaken, blobs(8), target)
 
 
+def class_logits(prediction: Tensor, num_classes: int, seed: int = 0) -> Tensor:
+    """Logits ``[B, N, H, W]`` that ask for a gradient: noise, and the predicted class ``[B, H, W]`` well above it."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(prediction), num_classes, *prediction.shape[1:], generator=generator)
+    return noise.scatter_add_(1, prediction.unsqueeze(1), torch.full_like(noise[:, :1], 5.0)).requires_grad_()
+
+
 def stage_embeddings(batch: int, height: int, width: int, dim: int = 256, stages: int = 4) -> list[Tensor]:
     """Unit-length embeddings ``[B, D, H / 2^i, W / 2^i]`` of each stage, channels last, that ask for a gradient."""
     generator = torch.Generator().manual_seed(0)

@@ -1,18 +1,22 @@
-"""One call of each contrastive loss."""
+"""One call of each contrastive loss, and of each base beside it."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Final
 
+import segmentation_models_pytorch as smp
 import torch
 from hydra import compose, initialize_config_dir
-from torch import Tensor
+from torch import Tensor, nn
 
-from contextrast.benchmarks.inputs import label_maps, stage_embeddings
+from contextrast.benchmarks.inputs import class_logits, label_maps, stage_embeddings
 from contextrast.benchmarks.measuring import CONSOLE, CPU, alternating, copy_bandwidth, spread, table
 from contextrast.benchmarks.operations import Operations
 from contextrast.callbacks.costs import added_memory
 from contextrast.config import config_directory, instantiate
-from contextrast.contrast import ContrastiveLoss
+from contextrast.contrast import ContrastiveLoss, CrossEntropy, LovaszSoftmax, SoftDice, SoftTversky
 from contextrast.host_memory import keep_freed_memory
 
 ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
@@ -20,16 +24,24 @@ ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
 
 
 def losses(
-    repetitions: int, methods: Sequence[str], num_classes: Sequence[int], size: Sequence[int], batch_size: int
+    repetitions: int,
+    methods: Sequence[str],
+    bases: Sequence[str],
+    num_classes: Sequence[int],
+    size: Sequence[int],
+    batch_size: int,
 ) -> dict[str, float]:
     """One call of the contrastive terms, forward, backward and update: D 256, stages of stride 4 to 32.
+
+    Beside them each loss that a base is made of, on logits of the images' size, and Lovász as
+    segmentation_models_pytorch has it, which sorts (``smp_lovasz``). The softmax that a base takes by itself is in it.
 
     The roofline is the time that embeddings take to be read once and their gradient to be written once, at the
     bandwidth of a large copy: what no loss with a gradient for every pixel can go below.
     """
     numbers: dict[str, float] = {"bytes_per_second": copy_bandwidth()}
     sizes = (batch_size, *size)
-    for key, call in _calls(methods, num_classes, sizes).items():
+    for key, call in _calls(methods, bases, num_classes, sizes).items():
         with Operations() as operations:
             call()  # the first one makes what stays
         numbers |= {
@@ -40,8 +52,8 @@ def losses(
         }
     keep_freed_memory()  # as training does on a CPU
     headings = ("loss", "classes", "median s", "range s", "added MB", "roofline s", "operations", "host reads")
-    shown = table(f"Contrastive terms, forward + backward, {'x'.join(map(str, sizes))}, D 256", *headings)
-    for key, seconds in alternating(_calls(methods, num_classes, sizes), repetitions).items():
+    shown = table(f"Losses, forward + backward, {'x'.join(map(str, sizes))}, D 256", *headings)
+    for key, seconds in alternating(_calls(methods, bases, num_classes, sizes), repetitions).items():
         numbers |= {
             f"{key} seconds": statistics.median(seconds),
             f"{key} fastest": min(seconds),
@@ -53,7 +65,7 @@ def losses(
         shown.add_row(method, classes, *spread(seconds), megabytes, bound, *counted)
     CONSOLE.print(shown)
     CONSOLE.print(f"bandwidth of a copy: {numbers['bytes_per_second'] / 1e9:.1f} GB/s")
-    _print_ratios(numbers, methods, num_classes)
+    _print_ratios(numbers, [*methods, *bases], num_classes)
     return numbers
 
 
@@ -81,15 +93,57 @@ class LossCall:
         return sum(2 * embedding.nbytes for embedding in self._embeddings)
 
 
-def _calls(methods: Sequence[str], num_classes: Sequence[int], sizes: Sequence[int]) -> dict[str, LossCall]:
-    """Calls of all methods at all class counts, which share embeddings, by ``METHOD CLASSES``."""
+class BaseCall:
+    """A step of a loss of logits, which are of the size of the images.
+
+    Args:
+        base: The loss.
+        logits: ``[B, N, H, W]``; calls may share them.
+        target: ``[B, H, W]``.
+    """
+
+    def __init__(self, base: nn.Module, logits: Tensor, target: Tensor) -> None:
+        self._base = base
+        self._logits = logits
+        self._target = target
+
+    def __call__(self) -> None:
+        """Forward and backward."""
+        self._base(self._logits, self._target).backward()
+        self._logits.grad = None
+
+    def moved_bytes(self) -> int:
+        """Bytes of the logits and of their gradient."""
+        return 2 * self._logits.nbytes
+
+
+BASES: Final[Mapping[str, Callable[[], nn.Module]]] = MappingProxyType(
+    {
+        "cross_entropy": CrossEntropy,
+        "focal": partial(CrossEntropy, focal_gamma=2.0),
+        "lovasz": LovaszSoftmax,
+        "dice": SoftDice,
+        "tversky": SoftTversky,
+        "smp_lovasz": partial(smp.losses.LovaszLoss, "multiclass", ignore_index=255),
+    }
+)
+"""Losses of logits that are measured, each alone."""
+
+
+def _calls(
+    methods: Sequence[str], bases: Sequence[str], num_classes: Sequence[int], sizes: Sequence[int]
+) -> dict[str, LossCall | BaseCall]:
+    """Calls of all methods and bases at all class counts, which share embeddings and logits, by ``NAME CLASSES``."""
     batch_size, height, width = sizes
     embeddings = stage_embeddings(batch_size, height // 4, width // 4)
-    return {
-        f"{method} {classes}": LossCall(method, classes, embeddings, label_maps(batch_size, height, width, classes))
-        for classes in num_classes
-        for method in methods
-    }
+    calls: dict[str, LossCall | BaseCall] = {}
+    for classes in num_classes:
+        maps = label_maps(batch_size, height, width, classes)
+        calls |= {f"{method} {classes}": LossCall(method, classes, embeddings, maps) for method in methods}
+        if bases:
+            logits = class_logits(maps[1], classes)
+            calls |= {f"{base} {classes}": BaseCall(BASES[base](), logits, maps[0]) for base in bases}
+    return calls
 
 
 def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:

@@ -15,12 +15,13 @@ from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.device_transforms import augment_on_device
 from contextrast.data.files import FileDataset
+from contextrast.data.inspection import inspect_split
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate
 from contextrast.data.sampler import EpochSampler, EvalSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, DataError
 
 Place = Literal["cpu", "gpu"]
 OnBadSample = Literal["error", "skip"]
@@ -130,6 +131,25 @@ class SegmentationDataModule(LightningDataModule):
                 dataset.cache = self._cache
             self._datasets[split] = dataset
         return self._datasets[split]
+
+    def class_frequencies(self) -> tuple[float, ...]:
+        """Share of the labelled training pixels that each class has, the same in every process.
+
+        Those of the label table where it has them; else counted, with a progress bar, in as many images as the dataset
+        asks for. Images that cannot be read are left out where ``on_bad_sample`` lets them be.
+
+        Raises:
+            DataError: A sample cannot be read.
+        """
+        if self.labels.frequency is not None:
+            return self.labels.frequency
+        dataset = self.dataset("train")
+        number = min(len(dataset), dataset.counted_images or len(dataset))
+        indices = [index * len(dataset) // number for index in range(number)]
+        found = inspect_split(dataset, self.num_workers, "Counting classes", indices=indices)
+        if found.problems and self.on_bad_sample == "error":
+            raise DataError(found.problems[0])
+        return found.frequencies
 
     def setup(self, stage: str) -> None:
         """Makes the datasets that a stage needs, so that what is wrong with them shows before the first step."""

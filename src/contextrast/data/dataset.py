@@ -49,6 +49,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         labels: The classes; set on the class, so that they are known before a file is looked for.
         splits: The splits that the dataset is published with; any of them may be missing from a folder.
         transform: Augmentation; ``None`` leaves images at their original size.
+        counted_images: In how many images, evenly spread over the training split, the classes' frequencies are counted
+            where they are not known; None: all.
         withheld: Whether the labels are kept back by a benchmark, which takes predictions, see `submission`.
 
     Args:
@@ -58,6 +60,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
     labels: LabelTable
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     withheld = False
+    counted_images: ClassVar[int | None] = None
 
     def __init__(self, transform: Transform | None = None) -> None:
         self.transform = transform
@@ -126,6 +129,14 @@ class SegmentationDataset(Dataset[Sample], ABC):
             mask=torch.from_numpy(mask.astype(np.int64)),
             name=self.name(key.index),
         )
+
+    def mask(self, index: int) -> Picture:
+        """Train ids of a sample without augmentation, uint8 ``[H, W]``.
+
+        Raises:
+            DataError: As reading the sample does.
+        """
+        return self._read_checked(index)[1]
 
     def picture(self, index: int) -> Picture:
         """Draws a sample without augmentation, pixel by pixel: image left, coloured mask right.

@@ -1,7 +1,7 @@
 """Reading a whole dataset to find out what is in it and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -37,6 +37,12 @@ class Inspection:
         """Of a split that cannot be opened at all."""
         return cls(0, {}, np.zeros(labels.num_classes, dtype=np.int64), 0, tuple(problems))
 
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Share of the labelled pixels that each class has; all 0 where there is none."""
+        shares: list[float] = (self.pixels / max(1, int(self.pixels.sum()))).tolist()
+        return tuple(shares)
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain containers; sizes are ``"WIDTHxHEIGHT"``, as messages have them."""
         return {
@@ -49,20 +55,26 @@ class Inspection:
 
 
 def inspect_split(
-    dataset: SegmentationDataset, processes: int, description: str, problems: Collection[str] = ()
+    dataset: SegmentationDataset,
+    processes: int,
+    description: str,
+    problems: Collection[str] = (),
+    indices: Sequence[int] | None = None,
 ) -> Inspection:
-    """Reads every pair of a split; what is wrong with one does not keep the others from being read.
+    """Reads pairs of a split, not augmented; what is wrong with one does not keep the others from being read.
 
     Args:
-        dataset: The split, without augmentation.
+        dataset: The split.
         processes: Processes that read; 0 reads in this one.
         description: What stands before the progress bar.
         problems: What is known to be wrong already.
+        indices: The pairs to read; all if not given.
     """
     pixels: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
     sizes: Counter[tuple[int, int]] = Counter()
     found = list(problems)
-    for result in in_processes(_Reader(dataset), range(len(dataset)), processes, description):
+    read = range(len(dataset)) if indices is None else indices
+    for result in in_processes(_Reader(dataset), read, processes, description):
         if isinstance(result, str):
             found.append(result)
         else:
@@ -70,9 +82,7 @@ def inspect_split(
             sizes[size] += 1
             pixels += counts
     classes = dataset.labels.num_classes
-    return Inspection(
-        len(dataset), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found)
-    )
+    return Inspection(len(read), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found))
 
 
 class _Reader:
@@ -83,7 +93,7 @@ class _Reader:
 
     def __call__(self, index: int) -> tuple[tuple[int, int], NDArray[np.int64]] | str:
         try:
-            mask = self.dataset[index]["mask"].numpy()
+            mask = self.dataset.mask(index)
         except DataError as error:
             return str(error)
         except Exception as error:  # a damaged file can make a decoder raise anything

@@ -7,7 +7,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 STEP: Final = "trainer/global_step"
-LOSSES: Final = ("loss", "cross_entropy", "pixel_anchor", "anchor_anchor", "auxiliary")
+LOSSES: Final = ("loss", "cross_entropy", "lovasz", "dice", "tversky", "pixel_anchor", "anchor_anchor", "auxiliary")
 """What training logs below ``train/``; a chart of what a loss does not have stays empty."""
 DIAGNOSTICS: Final = ("positive_cosine", "negative_cosine", "error_share", "negatives", "classes_present")
 

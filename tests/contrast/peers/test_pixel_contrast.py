@@ -299,7 +299,7 @@ def test_options_that_do_not_fit_are_refused(build, word):
         build()
 
 
-def test_cross_entropy_is_the_given_one():
+def test_the_base_is_the_given_one():
     logits, target, features = batch()
     loss = make(base=CrossEntropy([1.0, 2.0, 3.0, 4.0]))
     torch.testing.assert_close(

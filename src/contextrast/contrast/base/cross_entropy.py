@@ -51,8 +51,8 @@ class CrossEntropy(nn.Module):
             raise ConfigError(f"cross_entropy.focal_gamma must be 0 or more, got {focal_gamma}")
         if isinstance(class_weights, str):
             raise ConfigError(
-                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. The "
-                "configuration of contextrast-train also takes auto, which it computes from the data."
+                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. "
+                "The configuration of contextrast-train also takes auto, which it computes from the data."
             )
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)
@@ -81,7 +81,7 @@ class CrossEntropy(nn.Module):
             reduction="none",
         )
         if self.focal_gamma:
-            losses = losses * self._focal_factor(logits, target)
+            losses = losses * self._focal_factor(logits, target, losses)
         kept = (target != self.ignore_index).to(losses.dtype)
         if self.ohem_threshold is not None:
             kept = kept * self._hard(logits, target)
@@ -92,10 +92,11 @@ class CrossEntropy(nn.Module):
         total = sum_over_ranks(divisor.sum().detach())
         return (losses * kept).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny) * world_size()
 
-    def _focal_factor(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _focal_factor(self, logits: Tensor, target: Tensor, losses: Tensor) -> Tensor:
         """(1 - p)^γ of every pixel, ``[B, H, W]``; of no meaning at ignored ones, whose loss is 0."""
-        negative_log = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")
-        wrong = -torch.expm1(-negative_log)  # exact where p is close to 1
+        if self.class_weights is not None or self.label_smoothing:  # else they are -log p already
+            losses = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")
+        wrong = -torch.expm1(-losses)  # exact where p is close to 1
         # The derivative of a power below 1 is infinite at 0; below the smallest number the gradient is 0.
         return wrong.clamp_min(torch.finfo(wrong.dtype).tiny).pow(self.focal_gamma)
 

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.base.pixels import labelled_pixels
 from contextrast.contrast.collective import sum_over_ranks, world_size
+from contextrast.contrast.rows import at_least_float32
 from contextrast.errors import ConfigError
 
 
@@ -53,36 +53,38 @@ class LovaszSoftmax(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss in 0..1 of logits ``[B, N, H, W]`` against ``[B, H, W]``, a connected 0 without labelled pixels."""
         with torch.autocast(target.device.type, enabled=False):
-            probabilities, own, classes = labelled_pixels(logits, target, self.ignore_index)
-            num_classes = logits.shape[1]
+            probabilities = at_least_float32(logits).contiguous().softmax(1)
             with torch.no_grad():  # the loss is linear in the errors as long as none changes its level
-                first = torch.arange(num_classes, dtype=torch.int32, device=logits.device) * self.levels
-                every = self._level(probabilities).add_(first[:, None, None]).flatten()
-                offset = classes * self.levels
-                ignored = classes == num_classes
-                last = num_classes * self.levels
-                as_other = torch.where(ignored, last, offset + self._level(own))
-                as_own = torch.where(ignored, last, offset + self._level(1 - own))
-                foreground = self._count(as_own, num_classes)
-                background = self._count(every, num_classes) - self._count(as_other, num_classes)
-                background[:, 0] -= ignored.sum()  # their probabilities are 0, see `labelled_pixels`
-                counts = sum_over_ranks(torch.stack([foreground, background]))
-                shares = F.pad(jaccard_shares(*counts, probabilities.dtype).flatten(1), (0, 1))
-                of_own, of_other = shares
-                background_share = of_other.index_select(0, every).view_as(probabilities)
-            loss = (probabilities * background_share).sum()
-            loss = loss + ((1 - own) * of_own[as_own] - own * of_other[as_other]).sum()
-            return loss * world_size()
+                shares, constant = self._linear(probabilities, target.unsqueeze(1).long())
+            return ((probabilities * shares).sum() + constant) * world_size()
+
+    def _linear(self, probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative of the loss by each probability, and what remains of the loss where all are 0."""
+        num_classes = probabilities.shape[1]
+        valid = target != self.ignore_index
+        target = torch.where(valid, target, 0)
+        first = torch.arange(num_classes, dtype=torch.int32, device=target.device) * self.levels
+        last = num_classes * self.levels  # where ignored pixels go
+        own = probabilities.gather(1, target)
+        every = self._level(probabilities).add_(first[:, None, None]).masked_fill_(~valid, last)
+        as_other, as_own = (torch.where(valid, first[target] + self._level(errors), last) for errors in (own, 1 - own))
+        foreground = self._count(as_own, num_classes)
+        background = self._count(every, num_classes) - self._count(as_other, num_classes)
+        counts = sum_over_ranks(torch.stack([foreground, background]))
+        of_own, of_other = F.pad(jaccard_shares(counts[0], counts[1], probabilities.dtype).flatten(1), (0, 1))
+        own_share = of_own.index_select(0, as_own.flatten()).view_as(own)
+        shares = of_other.index_select(0, every.flatten()).view_as(probabilities)
+        return shares.scatter_(1, target, -own_share), own_share.sum()
 
     def _level(self, errors: Tensor) -> Tensor:
-        """int32 0 .. K - 1; the lowest for what is no number, which then makes the loss none."""
+        """int32 0 .. K - 1; 0 for what is no number, so that the loss is none either and no index is out of range."""
         return (errors * self.levels).to(torch.int32).clamp_(0, self.levels - 1)
 
     def _count(self, index: Tensor, num_classes: int) -> Tensor:
         """How often each class and level occurs, int32 ``[N, K]``; the index after all of them counts nowhere."""
         counts = torch.zeros(num_classes * self.levels + 1, dtype=torch.int32, device=index.device)
         one = torch.ones(1, dtype=torch.int32, device=index.device)
-        return counts.index_add_(0, index, one.expand(index.numel()))[:-1].view(num_classes, self.levels)
+        return counts.index_add_(0, index.flatten(), one.expand(index.numel()))[:-1].view(num_classes, self.levels)
 
 
 def jaccard_shares(foreground: Tensor, background: Tensor, dtype: torch.dtype) -> Tensor:
