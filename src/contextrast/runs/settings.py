@@ -33,8 +33,15 @@ def _itself(value: object) -> object:
     return value
 
 
-def _how_many(devices: object) -> object:
-    """``2``, ``"2"``, ``[0, 3]`` and ``"0,3"`` are two devices each; ``auto`` and -1 say no number."""
+def device_count(devices: object) -> object:
+    """How many devices ``trainer.devices`` asks for.
+
+    Args:
+        devices: As Lightning takes it: ``2``, ``"2"``, ``[0, 3]`` and ``"0,3"`` are two devices each.
+
+    Returns:
+        Their number; ``auto`` for as many as there are, and what is no number of devices as it is.
+    """
     if isinstance(devices, str) and "," in devices:
         devices = [part for part in devices.split(",") if part.strip()]
     if isinstance(devices, Sequence) and not isinstance(devices, str):
@@ -120,7 +127,7 @@ RULES: Final = (
     *_rules(Kind.EXECUTION, "permission to read a file", "trusted"),
     *_rules(Kind.RESULT, "named sets of the settings below", "experiment", "search", "debug"),
     *_rules(Kind.RESULT, "weights, order of samples, augmentation", "seed", "data.seed"),
-    *_rules(Kind.RESULT, "the network, the loss and how weights move", "model.**", "loss.**", "module.**"),
+    *_rules(Kind.RESULT, "the network and the loss", "model.**", "loss.**", "module.**"),
     *_rules(Kind.RESULT, "how weights move", "optimizer.**", "scheduler.**"),
     *_rules(Kind.RESULT, "numbers that other settings take", "recipe.**"),
     *_rules(Kind.RESULT, "moves on what outlives a step", "callbacks.anchor_update.**"),
@@ -140,7 +147,7 @@ RULES: Final = (
     ),
     *_rules(Kind.RESULT, "rounding that scores show", "trainer.precision"),
     *_rules(Kind.RESULT, "what is measured, and how", "checkpoint", "split", "metrics.**", "protocols.**"),
-    Rule("trainer.devices", Kind.RESULT, "a step sees data.batch_size images a device", seen_as=_how_many),
+    Rule("trainer.devices", Kind.RESULT, "a step sees data.batch_size images a device", seen_as=device_count),
     Rule("trainer.num_nodes", Kind.RESULT, "a step sees data.batch_size images a device"),
     Rule(
         "data.root",
@@ -210,7 +217,7 @@ def executions(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def result_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration reduced to what changes the result, nested as it was; no place is in it."""
+    """A configuration reduced to what changes the result, nested and with values as they were."""
     settings = flat(config)
     return _kept(config, "", lambda key: kind_of(key, settings) is Kind.RESULT)
 
