@@ -20,7 +20,8 @@ import contextrast.reporting.wandb_names  # noqa: F401  (registers the resolvers
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.reporting.runs import ERROR_FILE, headline, load
 from contextrast.runs.names import former_name, job_name, present
-from contextrast.runs.settings import by_key, device_count, differences, differing_keys, results
+from contextrast.runs.rules import device_count
+from contextrast.runs.settings import by_key, differences, differing_keys, results
 
 log = logging.getLogger(__name__)
 
