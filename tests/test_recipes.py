@@ -1,6 +1,6 @@
 """A row of the papers' tables is a composition of dataset, network and loss: what they print is what comes out."""
 
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -121,16 +121,21 @@ def check_composition(overrides):
 def test_every_pair_of_data_model_and_loss_composes():
     """What a file of one group sets, at most one other group reads: every pair of files is every kind of composition.
 
-    Each composition holds three pairs; data that move on by one with each model and with each loss meet all of both.
+    Each composition holds three pairs: data that move on by one with each model and with each loss meet all of both.
     """
     folder = config_directory()
     data, models, losses = (
         sorted(path.stem for path in (folder / group).glob("*.yaml")) for group in ("data", "model", "loss")
     )
-    assert len(data) <= min(len(models), len(losses))
+    met = set()
     with initialize_config_dir(str(folder), version_base="1.3"):
-        for (row, model), (column, loss) in product(enumerate(models), enumerate(losses)):
-            check_composition([f"data={data[(row + column) % len(data)]}", f"model={model}", f"loss={loss}"])
+        for row, column in product(range(max(len(models), len(data))), range(max(len(losses), len(data)))):
+            chosen = data[(row + column) % len(data)], models[row % len(models)], losses[column % len(losses)]
+            check_composition(
+                [f"{group}={name}" for group, name in zip(("data", "model", "loss"), chosen, strict=True)]
+            )
+            met |= set(combinations(chosen, 2))
+    assert met == {*product(data, models), *product(data, losses), *product(models, losses)}
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def test_a_sweep_is_named_by_its_ablation_or_by_what_its_jobs_compute(tmp_path):
 
 def test_a_job_is_named_by_what_it_computes_and_what_tells_it_apart(tmp_path):
     job = sweep_config(tmp_path, "data=camvid", "data.root=/x", "seed=0", "trainer.log_every_n_steps=1")
-    assert job.subdir == "data-camvid__seed-0__trainer.log_every_n_steps-1"
+    assert job.subdir == "seed-0__trainer.log_every_n_steps-1__data-camvid"
 
 
 def test_sweeps_and_jobs_that_were_named_before_are_found(tmp_path):

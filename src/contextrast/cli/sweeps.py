@@ -20,11 +20,10 @@ import contextrast.reporting.wandb_names  # noqa: F401  (registers the resolvers
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.reporting.runs import ERROR_FILE, headline, load
 from contextrast.runs.names import former_name, job_name, present
+from contextrast.runs.rules import device_count
 from contextrast.runs.settings import by_key, differences, differing_keys, results
 
 log = logging.getLogger(__name__)
-
-_ALL = ("auto", "-1")  # trainer.devices that mean whatever is there
 
 
 def in_sweep() -> bool:
@@ -60,14 +59,10 @@ def refuse_shared_process(trainer: Mapping[str, Any], launcher: Mapping[str, Any
 
 def _devices(trainer: Mapping[str, Any]) -> int:
     """Devices of a machine that Lightning would take."""
-    devices = trainer["devices"]
-    if isinstance(devices, str) and "," in devices:
-        devices = [part for part in devices.split(",") if part.strip()]
-    if isinstance(devices, Sequence) and not isinstance(devices, str):
-        return len(devices)
-    if str(devices) in _ALL:
+    count = device_count(trainer["devices"])
+    if count == "auto":
         return 1 if trainer["accelerator"] == "cpu" else max(1, torch.cuda.device_count())
-    return int(devices)
+    return int(str(count))
 
 
 def join_tasks(launcher: Mapping[str, Any]) -> None:
@@ -136,7 +131,7 @@ class FailedJobs(Callback):
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)  # sweepers put their study there, before the launcher makes it
         trainer = config.get("trainer")
-        if trainer is not None and str(trainer.devices) not in _ALL:  # else known where the job runs
+        if trainer is not None and device_count(trainer.devices) != "auto":  # else known where the job runs
             try:
                 refuse_shared_process(trainer, config.hydra.launcher)
             except ConfigError as error:
@@ -199,7 +194,7 @@ def _jobs(folder: Path) -> dict[Path, str]:
 def sweep_folder(runs: str, ablation: str | None, overrides: Sequence[str]) -> str:
     """A sweep's folder: by the name of its ablation, else by the overrides that make the sweep."""
     folder = Path(runs) / "multirun"
-    name = ablation or present(folder, job_name(overrides, _same_for_all(overrides)), former_name(overrides))
+    name = ablation or present(folder, job_name(overrides, sweep_overrides(overrides)), former_name(overrides))
     return str(folder / name)
 
 
@@ -211,17 +206,11 @@ def job_folder(*, _root_: DictConfig) -> str:
 
 
 def sweep_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that all jobs of a sweep have, also where its jobs ask: the resolver is cached."""
-    return _same_for_all(overrides)
-
-
-def _same_for_all(overrides: Sequence[str]) -> list[str]:
-    """Overrides of one value, as they are typed and as jobs get them."""
-    parsed = [
-        item for item in OverridesParser.create().parse_overrides(list(overrides)) if not item.is_sweep_override()
-    ]
-    given = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in parsed]
-    return list(dict.fromkeys([*(str(item.input_line) for item in parsed), *given]))
+    """The overrides that all jobs of a sweep have: those of one value, as they are typed and as jobs get them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    alike = [item for item in parsed if not item.is_sweep_override()]
+    given = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in alike]
+    return list(dict.fromkeys([*(str(item.input_line) for item in alike), *given]))
 
 
 def several_gpus() -> bool:

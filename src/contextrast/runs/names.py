@@ -45,14 +45,15 @@ def path_name(overrides: Sequence[str]) -> str:
 
 
 def job_name(overrides: Sequence[str], alike: Iterable[str] = ()) -> str:
-    """The folder of a job of a sweep: the overrides that change its result or tell it from the other jobs.
+    """The folder of a job of a sweep: the overrides that tell it from the other jobs, and those that change its result.
 
     Args:
         overrides: The job's.
         alike: Those that all jobs of its sweep have.
     """
     same = set(alike)
-    return path_name(sorted(text for text in by_key(overrides).values() if text not in same or changes_result(text)))
+    named = [text for text in by_key(overrides).values() if text not in same or changes_result(text)]
+    return path_name(sorted(named, key=lambda text: (text in same, text)))  # a long name is cut at what jobs share
 
 
 def variant_overrides(variant: str) -> list[str]:
