@@ -1,9 +1,10 @@
 """Draw what boundary-aware sampling picks: a network's prediction, and the negatives sampled from its errors.
 
 python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --split val --indices 3 42
-python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --indices 3 --crop 40 60 200 160 --scale 3
+python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --indices 8 --crop 170 100 308 212 --scale 3
 
-Titles and legend are legible where the sheet is shown at half its width, as a page of 830 pixels shows one of 1660.
+The second drew the README's, with the run of `make train`. Titles and legend are legible where the sheet is shown at
+half its width, as a page of 830 pixels shows one of 1660.
 """
 
 import argparse
