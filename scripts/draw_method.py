@@ -61,7 +61,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--split", default="val")
     parser.add_argument("--indices", type=int, nargs="+", default=[0, 1])
     corners = ("LEFT", "TOP", "RIGHT", "BOTTOM")
-    parser.add_argument("--crop", type=int, nargs=4, metavar=corners, help="window of the image; all of it if not given")
+    parser.add_argument("--crop", type=int, nargs=4, metavar=corners, help="window of the image (default: all)")
     parser.add_argument("--scale", type=int, default=1, help="how many times as large pixels are drawn")
     return parser.parse_args()
 
