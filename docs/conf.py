@@ -59,6 +59,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_alias)
     app.connect("autodoc-process-docstring", escape, priority=600)  # behind napoleon
     app.connect("source-read", link_symbols)
+    app.connect("source-read", name_files)
 
 
 html_math_renderer = "mathml"
@@ -94,6 +95,17 @@ def link_symbols(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa:
     """Make links to the API of the method page's ``file.py:symbol``, which stays readable where Markdown is shown."""
     if docname == "method":
         source[0] = re.sub(r"`([\w/]+)\.py:([\w.]+)`", _link, source[0])
+
+
+def name_files(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG001  (Sphinx's signature)
+    """Show links to files outside this folder, which lead there where Markdown is shown, as the files' paths."""
+    if "/" not in docname:
+        source[0] = re.sub(r"\[([^\]]*)\]\(\.\./([\w/.]+)\)", _path, source[0])
+
+
+def _path(found: re.Match[str]) -> str:
+    text, path = found.groups()
+    return f"`{path}`" if text == path else f"{text} (`{path}`)"
 
 
 def _link(found: re.Match[str]) -> str:

@@ -1,9 +1,10 @@
 """Draw what boundary-aware sampling picks: a network's prediction, and the negatives sampled from its errors.
 
 python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --split val --indices 3 42
-python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --indices 3 --crop 40 60 200 160 --scale 3
+python scripts/draw_method.py RUN/checkpoints/last.ckpt docs/method.png --indices 8 --crop 170 100 308 212 --scale 3
 
-Titles and legend are legible where the sheet is shown at half its width, as a page of 830 pixels shows one of 1660.
+The second drew the README's, with the run of `make train`. Titles and legend are legible where the sheet is shown at
+half its width, as a page of 830 pixels shows one of 1660.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--split", default="val")
     parser.add_argument("--indices", type=int, nargs="+", default=[0, 1])
     corners = ("LEFT", "TOP", "RIGHT", "BOTTOM")
-    parser.add_argument("--crop", type=int, nargs=4, metavar=corners, help="window of the image; default: all of it")
+    parser.add_argument("--crop", type=int, nargs=4, metavar=corners, help="window of the image (default: all)")
     parser.add_argument("--scale", type=int, default=1, help="how many times as large pixels are drawn")
     return parser.parse_args()
 
