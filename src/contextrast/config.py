@@ -1,6 +1,7 @@
 """From YAML to objects: where the configuration lies, and the only way in which it becomes code."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import ismethod, signature
@@ -199,10 +200,11 @@ def _check_target(target: str, within: Allowed) -> Any:
     packages = [name for name in own_packages() if target.startswith(f"{name}.")]
     if not packages:
         top = target.partition(".")[0]
-        own = f"; if {top} is a package of your own, name it: {VARIABLE}={top}, or by an entry point of {GROUP}."
+        others = {prefix.partition(".")[0] for prefix in TYPED.prefixes} | sys.stdlib_module_names
+        own = f"; if {top} is a package of your own, name it: {VARIABLE}={top}, or by an entry point of {GROUP}"
         raise ConfigError(
             f"_target_: {target} is not allowed; targets here start with {', '.join(within.prefixes)}"
-            + ("" if target.startswith(TYPED.prefixes) else own)
+            + ("" if top in others else own)
         )
     root = max(packages, key=len)
     found = _looked_up(target, root)

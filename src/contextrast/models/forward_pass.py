@@ -2,10 +2,10 @@
 
 A network is any module of images to logits. There are two kinds:
 
-* Built of parts: with modules ``encoder``, ``decoder`` and ``segmentation_head``, as smp's models are. The encoder makes
-  a list of feature maps of an image, the image first, of which the decoder makes what the head turns into logits of the
-  image's size. Its maps have numbers.
-* Any other: its answer is the logits ``[B, N, h, w]`` at any stride, or a mapping that has them as ``logits`` or
+* Built of parts: with modules ``encoder``, ``decoder`` and ``segmentation_head``, as smp's models are. The encoder
+  makes a list of feature maps of an image, the image first, of which the decoder makes what the head turns into logits
+  of the image's size. Its maps have numbers.
+* Any other: it answers with logits ``[B, N, h, w]`` at any stride, or a mapping that has them as ``logits`` or
   ``out`` (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name.
 """
 

@@ -105,13 +105,8 @@ RULES: Final = (
     *_rules(
         Kind.EXECUTION,
         "what is looked at on the way",
-        *(
-            "module.gradient_interval",
-            "trainer.log_every_n_steps",
-            "trainer.num_sanity_val_steps",
-            "trainer.detect_anomaly",
-            "trainer.profiler.**",
-        ),
+        *("module.gradient_interval", "trainer.log_every_n_steps", "trainer.num_sanity_val_steps"),
+        *("trainer.detect_anomaly", "trainer.profiler.**"),
         *("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.enable_checkpointing"),
     ),
     *_rules(Kind.EXECUTION, "choice of kernels", "trainer.benchmark", "trainer.deterministic"),

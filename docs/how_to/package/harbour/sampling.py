@@ -1,14 +1,15 @@
 """A sampling of negatives with a state that outlives a step."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contextrast.contrast.sampling import other_class
 from contextrast.contrast.similarity import Similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.state import Stateful
 
 
-class CheckerboardNegatives(nn.Module):
+class CheckerboardNegatives(Stateful):
     """Other classes' pixels on the fields of one colour of a checkerboard; the next step takes the other colour."""
 
     step: Tensor
@@ -28,4 +29,5 @@ class CheckerboardNegatives(nn.Module):
 
     def update(self) -> None:
         """Move on; called once after every optimiser step."""
+        super().update()
         self.step += 1
