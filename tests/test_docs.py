@@ -58,7 +58,7 @@ def test_every_option_of_a_file_is_in_the_reference(reference, tmp_path):
     flat = {
         f"loss.{key}" for key in _leaves(OmegaConf.to_container(loss, resolve=False)) if not key.endswith("_target_")
     }
-    files = ("contextrast", "negatives/bane", "fusion/static", "memory/none")
+    files = ("contextrast", "base/cross_entropy", "negatives/bane", "fusion/static", "memory/none")
     found = {row.key for name in files for row in reference.options(CONF / "loss" / f"{name}.yaml", CONF)}
     assert flat - {"loss.memory"} <= found
 

@@ -13,7 +13,8 @@ class SoftTversky(nn.Module):
 
     With the probabilities p of a class and its pixels g ∈ {0, 1}, TP = Σ p·g, FP = Σ p·(1 - g) and FN = Σ (1 - p)·g
     over the labelled pixels of the global batch, not image by image. The mean is over the classes that occur in it;
-    segmentation_models_pytorch divides by the number of all classes, so both agree where all occur. α = β = 0.5 is Dice, α = β = 1 is Jaccard (IoU).
+    segmentation_models_pytorch divides by the number of all classes, so both agree where all occur. α = β = 0.5 is
+    Dice, α = β = 1 is Jaccard (IoU).
 
     Computed in at least float32, under autocast too, and without a host-device synchronisation.
 
