@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from contextrast.config import config_directory, instantiate
 
-ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("*.yaml"))
+ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("[!_]*.yaml"))
 ASKED_FOR = {
     "components", "error_map", "negatives", "percentage", "fusion_weight", "fusion", "stages", "stage_weights", "alpha",
     "temperature", "bank_size", "bank_design", "selection",
