@@ -33,7 +33,9 @@ def pages() -> dict[str, str]:
     made = {"contextrast": _page(PACKAGE / "__init__.py", sorted(PACKAGE.glob("*.py")))}
     made |= {name: _page(PACKAGE / name / "__init__.py", files) for name, files in rooms.items()}
     listed = "\n".join(made)
-    index = f"# API\n\nThe package from its docstrings, a page a room.\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    index = (
+        f"# API\n\nThe package from its docstrings, a page a room.\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    )
     return {"index": index, **made}
 
 

@@ -56,9 +56,7 @@ def test_every_option_of_a_file_is_in_the_reference(reference, tmp_path):
     """Against an independent reader of the same file: Hydra's composition."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loss = compose("train").loss
-    flat = {
-        f"loss.{key}" for key in _flat(OmegaConf.to_container(loss, resolve=False)) if not key.endswith("_target_")
-    }
+    flat = {f"loss.{key}" for key in _flat(OmegaConf.to_container(loss, resolve=False)) if not key.endswith("_target_")}
     files = ("contextrast", "negatives/bane", "fusion/static", "memory/none")
     found = {row.key for name in files for row in reference.options(CONF / "loss" / f"{name}.yaml", CONF)}
     assert flat - {"loss.memory"} <= found
