@@ -15,9 +15,12 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
-from document_options import write_pages  # noqa: E402  (a script, found by the line above)
+import document_api  # noqa: E402  (scripts, found by the line above)
+import document_options  # noqa: E402
+from contextrast.config import config_directory  # noqa: E402
 
-write_pages(HERE / "configuration")  # before Sphinx looks for pages
+document_options.write_changed(document_options.pages(config_directory()), HERE / "configuration")
+document_options.write_changed(document_api.pages(), HERE / "api")  # both before Sphinx looks for pages
 
 project = "Contextrast"
 author = "The Contextrast developers"

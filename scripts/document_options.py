@@ -5,7 +5,7 @@ python scripts/document_options.py docs/configuration
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,10 @@ COMMANDS = "commands"
 
 NO_GROUPS = ("wandb_sweeps",)
 """Folders of ``conf/`` that Hydra does not read: ``wandb sweep`` has a format of its own."""
+
+
+CHOICES = "[!_]*.yaml"
+"""Files that can be chosen. Those that start with an underscore are what several of them have in common."""
 
 
 class Option(NamedTuple):
@@ -39,13 +43,15 @@ def main() -> None:
     """Write the pages into the folder that is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="folder of the pages; pages of the same names are replaced")
-    write_pages(parser.parse_args().output)
+    write_changed(pages(config_directory()), parser.parse_args().output)
 
 
-def write_pages(folder: Path) -> None:
-    """Write all pages of the reference, ``index.md`` included."""
+def write_changed(texts: Mapping[str, str], folder: Path) -> None:
+    """Write pages into a folder by their names, and take away those that it has from an earlier time."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pages(config_directory()).items():
+    for path in set(folder.glob("*.md")) - {folder / f"{name}.md" for name in texts}:
+        path.unlink()
+    for name, text in texts.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text("utf-8") != text:  # an unchanged page is not built again
             path.write_text(text, "utf-8")
@@ -58,7 +64,7 @@ def pages(conf: Path) -> dict[str, str]:
         conf: The folder ``conf``.
     """
     folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
-    groups = {path.name: files for path in folders if (files := sorted(path.rglob("*.yaml")))}
+    groups = {path.name: files for path in folders if (files := sorted(path.rglob(CHOICES)))}
     made = {COMMANDS: _page("Commands", sorted(conf.glob("*.yaml")), conf)}
     made |= {group: _page(f"`{group}`", files, conf) for group, files in groups.items()}
     listed = "\n".join(made)
@@ -96,21 +102,16 @@ def head(text: str) -> list[str]:
 
 
 def options(path: Path, conf: Path) -> list[Option]:
-    """The options of a file in its order; targets and Hydra's defaults list are none.
+    """The options of a file in its order, then those that it takes over from what it shares with its neighbours.
+
+    Of an option that it changes and says nothing about, the shared file's comment counts. Targets and Hydra's defaults
+    list are no options.
 
     Args:
         path: The file.
         conf: The folder ``conf``, from which the file's package follows.
     """
-    text = path.read_text("utf-8")
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
-        return []
-    return [
-        option
-        for option in _walk(root, package(path, conf, text), text.splitlines())
-        if not re.search(r"(^|\.)(_target_|_partial_|defaults)$", option.key)
-    ]
+    return list(_options(path, conf, package(path, conf, path.read_text("utf-8"))).values())
 
 
 def package(path: Path, conf: Path, text: str) -> str:
@@ -119,6 +120,28 @@ def package(path: Path, conf: Path, text: str) -> str:
     if named is not None:
         return "" if named[1] == "_global_" else named[1]
     return ".".join(path.relative_to(conf).parent.parts)
+
+
+def _options(path: Path, conf: Path, prefix: str) -> dict[str, Option]:
+    text = path.read_text("utf-8")
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(root, yaml.MappingNode):
+        return {}
+    own = {option.key: option for option in _walk(root, prefix, text.splitlines())}
+    for base, its_package in _shared(path, conf, text, prefix):
+        for key, option in _options(base, conf, its_package).items():
+            own[key] = own[key]._replace(comment=own[key].comment or option.comment) if key in own else option
+    return {key: own[key] for key in own if not re.search(r"(^|\.)(_target_|_partial_|defaults)$", key)}
+
+
+def _shared(path: Path, conf: Path, text: str, prefix: str) -> Iterator[tuple[Path, str]]:
+    """Files of the defaults list whose names start with an underscore, and where their options lie."""
+    for entry in (yaml.safe_load(text) or {}).get("defaults", ()):
+        place, _, target = entry.partition("@") if isinstance(entry, str) else ("", "", "")
+        base = (conf / place[1:] if place.startswith("/") else path.parent / place).with_suffix(".yaml")
+        if base.name.startswith("_") and base.exists():
+            here = prefix if target in ("", "_here_") else f"{prefix}.{target}".strip(".")
+            yield base, "" if "# @package _global_" in base.read_text("utf-8") else here
 
 
 def _walk(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterator[Option]:

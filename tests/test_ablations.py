@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from contextrast.config import config_directory, instantiate
 
-ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("*.yaml"))
+ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("[!_]*.yaml"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""Mistakes with data, each made by writing files into an empty folder and opening them; see `list_bad_inputs.py`."""
+"""Mistakes with data, each made by writing files into an empty folder and opening them."""
 
 import struct
 import zlib
@@ -31,13 +31,15 @@ class Mistake:
 
     Attributes:
         what: What the user did.
-        how: Command or call, as the page shows it.
+        how: Command or call.
         make: Does it.
+        names: What the message has to name; empty for any word of the command or call.
     """
 
     what: str
     how: str
     make: Make
+    names: str = ""
 
 
 def write(folder: Path, files: Files) -> None:

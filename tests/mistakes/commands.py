@@ -1,4 +1,4 @@
-"""Mistakes with commands, each made by running the command in this process; see `list_bad_inputs.py`."""
+"""Mistakes with commands, each made by running the command in this process."""
 
 import io
 import logging
@@ -15,16 +15,14 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-import search as search_script
-from bad_data import COCO, OWN, RGB, Files, Mistake, write
 from contextrast.cli import analyze, check, compare, evaluate, export, predict, report, train
 from contextrast.data import Streets
 from contextrast.models import Segmenter
+from tests.mistakes.data import COCO, OWN, RGB, Files, Mistake, write
 
 MAINS: Final[dict[str, Callable[[], None]]] = {
     **{f"contextrast-{module.__name__.rpartition('.')[2]}": module.main
        for module in (analyze, check, compare, evaluate, export, predict, report, train)},
-    "python scripts/search.py": search_script.main,
 }  # fmt: skip
 """The console scripts by what is typed."""
 
@@ -32,7 +30,7 @@ CPU: Final = ("data.num_workers=0", "trainer.accelerator=cpu", "logger=none")
 """Overrides that a mistake is made with beside its own, so that nothing but the mistake counts."""
 
 
-def typed(what: str, command: str, files: Files | None = None) -> Mistake:
+def typed(what: str, command: str, files: Files | None = None, names: str = "") -> Mistake:
     """A command line, typed in a folder with these files; ``*.ckpt`` are made by `checkpoint`."""
 
     def make(folder: Path) -> str:
@@ -43,7 +41,7 @@ def typed(what: str, command: str, files: Files | None = None) -> Mistake:
                 content(folder / name)
         return run(command)
 
-    return Mistake(what, command, make)
+    return Mistake(what, command, make, names)
 
 
 def run(line: str) -> str:
@@ -120,12 +118,12 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a group misspelt", "contextrast-train optimiser=sgd"),
         typed("a choice misspelt", "contextrast-train loss=contrastt"),
         typed("a key of Lightning misspelt", "contextrast-train trainer.max_stps=3"),
-        typed("a group left out by null", "contextrast-train experiment=null"),
+        typed("a group left out by null", "contextrast-train experiment=null", names="GROUP"),
         typed("a bracket that is not closed", "contextrast-train data.crop=[64,64"),
         typed("no value", "contextrast-train loss.alpha"),
         typed("a reference to nothing", "contextrast-train trainer.max_steps=${steps}"),
-        typed("a data set left out", "contextrast-check"),
-        typed("a value that must be given", "contextrast-evaluate"),
+        typed("a data set left out", "contextrast-check", names="data"),
+        typed("a value that must be given", "contextrast-evaluate", names="checkpoint"),
         typed("an experiment that does not exist", "contextrast-train experiment=camvid_long"),
     ),
     "Data on the command line": (
@@ -196,7 +194,7 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a figure that does not exist", "contextrast-analyze a.ckpt --figures tnse", A),
     ),
     "Exports": (
-        typed("no format", "contextrast-export checkpoint=a.ckpt", A),
+        typed("no format", "contextrast-export checkpoint=a.ckpt", A, names="format"),
         typed("a format that does not exist", "contextrast-export checkpoint=a.ckpt format=tflite", A),
         typed("an operator set that is too old", "contextrast-export checkpoint=a.ckpt format=onnx format.opset=5", A),
         typed("an export that is there already",
@@ -229,10 +227,6 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a sweep over a misspelt key", "contextrast-train -m loss.alhpa=0.1,0.2"),
         typed("a sweep over one run's checkpoint", "contextrast-train -m seed=0,1 resume=run logger=none"),
         typed("an ablation that does not exist", "contextrast-train -m ablation=alfa"),
-        typed("a search without a space", "python scripts/search.py loss=ce"),
-        typed("a search without a study", "python scripts/search.py loss.alpha=0.1,0.2"),
-        typed("a search with one validation a trial",
-              "python scripts/search.py search=contrast trainer.val_check_interval=500 trainer.max_steps=500"),
         typed("a debugging run that does not exist", "contextrast-train debug=slow"),
     ),
     "Reports": (
@@ -240,7 +234,7 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a folder without runs", "contextrast-report x", {"x/notes.txt": "x"}),
         typed("a score that was not measured", "contextrast-report run --metric mIoU", RUN),
         typed("a baseline that is no row", "contextrast-report run --baseline loss=focal", RUN),
-        typed("no folder named", "contextrast-report"),
+        typed("no folder named", "contextrast-report", names="FOLDER"),
         typed("a row that has no baseline", "contextrast-report run --against loss=focal loss=ce", RUN),
         typed("losses without their option", "contextrast-compare ce contextrast"),
         typed("a loss that does not exist, compared", "contextrast-compare --losses ce focall"),
