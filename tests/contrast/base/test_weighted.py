@@ -128,7 +128,7 @@ def test_options_of_cross_entropy_that_do_not_fit_are_refused(options):
 
 
 def test_balanced_weights_are_enets():
-    """What ENet's authors print for CamVid lies between 1.5 and 50: the bounds of the formula."""
+    """At the ends of the range, too, 1.4 and 50.5."""
     found = balanced_weights([1.0, 0.25, 0.0])
     assert found == pytest.approx([1 / math.log(2.02), 1 / math.log(1.27), 1 / math.log(1.02)])
     assert found[0] == pytest.approx(1.42, abs=0.01)
