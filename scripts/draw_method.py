@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from contextrast.assembly import build_datamodule
 from contextrast.callbacks.pictures import boundary_picture
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.contrast import BoundaryAwareNegatives
 from contextrast.reporting import figures
+from contextrast.training.assembly import build_datamodule
 
 FONT_SIZE = 28
 

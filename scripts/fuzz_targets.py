@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import save as save_tensors
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import MENDABLE
 from contextrast.config import config_directory, instantiate
 from contextrast.data import CamVid, Folder, Streets, coco_stuff, pascal_context

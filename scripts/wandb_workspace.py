@@ -10,8 +10,8 @@ import argparse
 import sys
 
 from contextrast.data.labels import LabelTable
-from contextrast.reporting.loggers import default_mode
-from contextrast.reporting.run_files import write_json
+from contextrast.runs.files import write_json
+from contextrast.runs.loggers import default_mode
 
 DATASETS = ("camvid", "cityscapes", "pascal_context", "coco_stuff10k", "ade20k")
 

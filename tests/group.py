@@ -17,9 +17,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.callbacks import AnchorUpdate
 from contextrast.config import config_directory
+from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from tests.conftest import TINY
 from tests.contrast.cases import label_maps
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.config import config_directory, instantiate
 from contextrast.errors import ConfigError
+from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from tests.conftest import TINY
 
 CONF = config_directory()

@@ -5,10 +5,10 @@ import torch
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from contextrast.assembly import build_datamodule, build_module
 from contextrast.benchmarks.communication import silent_group
 from contextrast.contrast.collective import global_images
 from contextrast.data.sampler import EpochSampler
+from contextrast.training.assembly import build_datamodule, build_module
 from tests.group import (
     LOSSES,
     SHARDED,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import EpsImagePlugin, Image
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.config import instantiate
 from contextrast.data import Streets
 from contextrast.data.classes_file import read_classes
@@ -18,7 +18,7 @@ from contextrast.data.decoding import decode_image, decode_indices, image_size
 from contextrast.data.image_lists import read_image_list
 from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.models.weight_files import read_weights
-from contextrast.reporting.runs import load
+from contextrast.runs.records import load
 
 
 class Creates:
@@ -65,14 +65,14 @@ def hostile_checkpoint(path, model):
     "target",
     [
         "os.system",
-        "contextrast.reporting.run_files.os.system",  # by way of a module's imports
-        "contextrast.reporting.run_files.subprocess.getoutput",
-        "contextrast.checkpoint.torch.hub.load",
+        "contextrast.runs.files.os.system",  # by way of a module's imports
+        "contextrast.runs.files.subprocess.getoutput",
+        "contextrast.checkpoints.contents.torch.hub.load",
         "torch.optim.adam.torch.load",
         "contextrast.analysis.extras.import_module",
-        "contextrast.reporting.run_files.Path.touch",
+        "contextrast.runs.files.Path.touch",
         "contextrast.models.build.HRNetV2.from_pretrained",  # a class of ours, a method of another library
-        "contextrast.reporting.run_files.write_json",  # ours, but no class
+        "contextrast.runs.files.write_json",  # ours, but no class
     ],
 )
 def test_a_target_in_a_checkpoint_calls_nothing_but_classes_of_ours(tmp_path, mark, target):
@@ -86,7 +86,7 @@ def test_a_target_in_a_checkpoint_calls_nothing_but_classes_of_ours(tmp_path, ma
     "model",
     [
         {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "here"},
-        {"_target_": "contextrast.models.Segmenter", "mean": {"_target_": "contextrast.reporting.loggers.CSVLogger"}},
+        {"_target_": "contextrast.models.Segmenter", "mean": {"_target_": "contextrast.runs.loggers.CSVLogger"}},
         {"_target_": "contextrast.data.Streets"},
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.errors import ConfigError
 from contextrast.export import load_export
 

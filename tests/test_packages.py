@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 import contextrast.cli.app  # noqa: F401  (has Hydra look into these packages)
-from contextrast.checkpoint import DATA, LOSSES, NETWORKS
+from contextrast.checkpoints.contents import DATA, LOSSES, NETWORKS
 from contextrast.config import config_directory, instantiate, own_configurations
 from contextrast.errors import ConfigError
 

@@ -44,7 +44,7 @@ TYPED: Final = Allowed(
     ),
     object,
 )
-"""For what a user types; what a file names gets less room, see `contextrast.checkpoint`."""
+"""For what a user types; what a file names gets less room, see `contextrast.checkpoints.contents`."""
 
 _INNER_KEY: Final = re.compile(r"full_key: (\S+)")  # in Hydra's message
 _HYDRAS: Final = re.compile(r"_(target|partial|convert|recursive|args)_")  # keys that are no arguments

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from contextrast.assembly import build_datamodule, build_module
 from contextrast.config import config_directory
-from contextrast.module import SegmentationModule
+from contextrast.training.assembly import build_datamodule, build_module
+from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
 
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from contextrast.callbacks import LastCheckpoint
-from contextrast.checkpoint_files import CheckpointFiles
+from contextrast.checkpoints.files import CheckpointFiles
 from contextrast.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from contextrast.callbacks import ImageCountsFile
 from contextrast.errors import ConfigError
 from contextrast.metrics import BandMeanIoU
 from contextrast.metrics.counts import confusion_counts, image_confusion_counts
-from contextrast.reporting.image_counts import ImageCounts, read_image_counts, write_image_counts
+from contextrast.runs.image_counts import ImageCounts, read_image_counts, write_image_counts
 from tests.callbacks.image_group import CLASSES, NUMBER, Known, count_in_a_group, images
 
 

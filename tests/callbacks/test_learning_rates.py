@@ -3,7 +3,7 @@
 import csv
 
 from contextrast.callbacks import LearningRates
-from contextrast.reporting.loggers import RunCsv
+from contextrast.runs.loggers import RunCsv
 
 
 def test_rates_of_every_group_stand_beside_the_loss(module, data, trainer_for, tmp_path) -> None:

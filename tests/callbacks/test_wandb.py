@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from contextrast.callbacks import MetricTables, PredictionPictures
-from contextrast.reporting.loggers import RunWandb, finish_loggers
+from contextrast.runs.loggers import RunWandb, finish_loggers
 from tests.callbacks.conftest import LABELS, BlocksData, Module, make_trainer
 from tests.reporting.wandb_record import Record, records_in, sign_out
 

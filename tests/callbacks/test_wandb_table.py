@@ -8,7 +8,7 @@ import torch
 
 from contextrast.callbacks.wandb_table import PredictionsTable, image_scores
 from contextrast.errors import ConfigError
-from contextrast.reporting.loggers import RunWandb, finish_loggers
+from contextrast.runs.loggers import RunWandb, finish_loggers
 from tests.callbacks.conftest import BlocksData, Module, make_trainer
 from tests.reporting.wandb_record import read_records, records_in, sign_out
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data import Streets
 from contextrast.errors import CheckpointError
 from tests.cli.commands import run

@@ -14,8 +14,8 @@ import yaml
 from contextrast.cli import compare, series
 from contextrast.cli.series import Series
 from contextrast.errors import ConfigError
-from contextrast.reporting.image_counts import read_image_counts
-from contextrast.reporting.records import Variant
+from contextrast.runs.image_counts import read_image_counts
+from contextrast.runs.results import Variant
 from tests.conftest import TINY
 
 STREETS = [text for text in TINY if not text.startswith("trainer.precision")]

@@ -11,7 +11,6 @@ from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from contextrast.assembly import build_datamodule, build_module
 from contextrast.cli.evaluate import evaluate, numbers, request_instances, show
 from contextrast.config import config_directory
 from contextrast.data import LabelTable, Streets
@@ -19,8 +18,9 @@ from contextrast.errors import ConfigError, DataError
 from contextrast.metrics import BandMeanIoU, CityscapesInstanceIoU, FeatureGeometry
 from contextrast.metrics.counts import iou_from_counts
 from contextrast.models import Segmenter
-from contextrast.module import SegmentationModule
-from contextrast.reporting.image_counts import read_image_counts
+from contextrast.runs.image_counts import read_image_counts
+from contextrast.training.assembly import build_datamodule, build_module
+from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
 
 HEAD_MID_TAIL = {"head": [0, 1, 2, 3], "mid": [4, 5, 6, 7], "tail": [8, 9, 10]}

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.export import export
 from contextrast.data import Streets
 from contextrast.errors import ConfigError

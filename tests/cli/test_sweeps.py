@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from contextrast.cli import report, train
 from contextrast.cli.sweeps import FailedJobs, finished_before, sweep_folder
 from contextrast.errors import ConfigError
-from contextrast.reporting.runs import read_runs
+from contextrast.runs.records import read_runs
 from tests.conftest import TINY
 
 # Four jobs: the first crashes (a division by zero), the second and the fourth are refused, the third can finish.

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from contextrast.assembly import build_datamodule
 from contextrast.data import ADE20K, IGNORE_INDEX, LabelTable
 from contextrast.data.labels import read_table
 from contextrast.errors import ConfigError, DataError, MissingSplitError
+from contextrast.training.assembly import build_datamodule
 
 from .conftest import grey, save
 from .loading import facts, histograms

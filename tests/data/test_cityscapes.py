@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from contextrast.assembly import build_datamodule
 from contextrast.data import IGNORE_INDEX, Cityscapes, LabelTable, SegmentationDataModule
 from contextrast.data.cityscapes import to_label_ids
 from contextrast.data.labels import read_table
 from contextrast.errors import ConfigError, DataError, MissingSplitError
+from contextrast.training.assembly import build_datamodule
 
 from .conftest import grey, save
 from .loading import facts, histograms, save_wide

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contextrast.assembly import build_datamodule
 from contextrast.data import IGNORE_INDEX, Folder, SegmentationDataModule
 from contextrast.data.pairing import collected_problems
 from contextrast.errors import ConfigError, DataError, MissingSplitError
+from contextrast.training.assembly import build_datamodule
 
 from .conftest import grey, save
 from .loading import histograms, save_wide

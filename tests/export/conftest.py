@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data import Streets
 from contextrast.export import Onnx, Safetensors, SmpFolder, TorchExport, describe
 from tests.analysis.checkpoints import tiny_module, written

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from contextrast.assembly import build_datamodule, build_module
 from contextrast.config import config_directory, plain
 from contextrast.models import Segmenter, build
+from contextrast.training.assembly import build_datamodule, build_module
 from tests.conftest import TINY
 
 AUXILIARY = "++module.auxiliary_stage=4"

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from contextrast.data.labels import LabelTable
-from contextrast.reporting.page_layers import Layers, write_layers
+from contextrast.reporting.page.layers import Layers, write_layers
 from tests.reporting.records import metrics, write_run
 
 LABELS = LabelTable("two", ("sky", "road"), ((0, 0, 255), (200, 0, 0)))

@@ -6,8 +6,8 @@ from scipy import stats
 
 from contextrast.reporting import bootstrap
 from contextrast.reporting.bootstrap import image_interval, resampled
-from contextrast.reporting.image_counts import ImageCounts
 from contextrast.reporting.measures import co_primary
+from contextrast.runs.image_counts import ImageCounts
 
 CLASSES = ("Sky", "Pole")
 IMAGES = 60

@@ -9,8 +9,8 @@ import pytest
 from contextrast.errors import ConfigError
 from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.comparison import compare
-from contextrast.reporting.image_counts import ImageCounts, write_image_counts
-from contextrast.reporting.runs import Run
+from contextrast.runs.image_counts import ImageCounts, write_image_counts
+from contextrast.runs.records import Run
 
 SCORES = {"0.1": {0: 0.50, 1: 0.60, 2: 0.70}, "0.2": {1: 0.61, 2: 0.73, 3: 0.9}}
 

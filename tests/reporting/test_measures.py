@@ -6,7 +6,8 @@ import torch
 
 from contextrast.data import CamVid, Cityscapes, LabelTable, Streets
 from contextrast.metrics.counts import iou_from_counts
-from contextrast.reporting.measures import Keyed, co_primary, thin_classes, value_of
+from contextrast.reporting.measures import Keyed, co_primary, thin_classes
+from contextrast.runs.records import value_of
 
 CLASSES = CamVid.labels.classes
 

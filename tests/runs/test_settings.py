@@ -16,8 +16,8 @@ from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.export.metadata import _training
 from contextrast.reporting.comparison import compare
-from contextrast.reporting.runs import read_runs
 from contextrast.runs.names import job_name
+from contextrast.runs.records import read_runs
 from contextrast.runs.rules import RULES, Kind, Rule
 from contextrast.runs.settings import changes_result, flat, kind_of, result_part, results, rule_of
 

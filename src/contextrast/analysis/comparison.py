@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from contextrast.analysis.network import Analysis
-from contextrast.checkpoint import Checkpoint
+from contextrast.checkpoints.contents import Checkpoint
 from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError
 from contextrast.models import Segmenter

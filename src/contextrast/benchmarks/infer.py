@@ -10,7 +10,6 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from contextrast.assembly import build_datamodule
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.benchmarks.step import compose_step
 from contextrast.callbacks.costs import seconds_of
@@ -18,6 +17,7 @@ from contextrast.config import config_directory, instantiate, plain
 from contextrast.errors import ConfigError
 from contextrast.models import Segmenter, multi_scale_probabilities
 from contextrast.models.devices import best_device, device_name
+from contextrast.training.assembly import build_datamodule
 
 Predict = Callable[[Tensor], Tensor]
 

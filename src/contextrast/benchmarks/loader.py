@@ -5,10 +5,10 @@ import statistics
 import torch
 from hydra import compose, initialize_config_dir
 
-from contextrast.assembly import build_datamodule
 from contextrast.benchmarks.measuring import CONSOLE
 from contextrast.benchmarks.throughput import device_seconds, processor_seconds, samples_per_second
 from contextrast.config import config_directory
+from contextrast.training.assembly import build_datamodule
 
 
 def loader(repetitions: int, overrides: list[str]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from contextrast.benchmarks.operations import Operations
 from contextrast.callbacks.costs import added_memory
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast import ContrastiveLoss, CrossEntropy, LovaszSoftmax, SoftDice, SoftTversky
-from contextrast.host_memory import keep_freed_memory
+from contextrast.training.host_memory import keep_freed_memory
 
 ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
 """Losses that look at a single map of embeddings, of stride 4 here; all others look at four stages."""

@@ -13,16 +13,16 @@ from omegaconf import DictConfig
 from torch.optim import Optimizer
 
 import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
-from contextrast.assembly import build_datamodule, build_module
 from contextrast.benchmarks.inputs import label_maps
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.callbacks.costs import forget_peak_memory, held_memory, peak_memory, seconds_of
 from contextrast.config import config_directory
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
-from contextrast.gradients import compare_gradients
-from contextrast.host_memory import keep_freed_memory
 from contextrast.models.devices import device_name
+from contextrast.training.assembly import build_datamodule, build_module
+from contextrast.training.gradients import compare_gradients
+from contextrast.training.host_memory import keep_freed_memory
 
 _BASELINE = "ce"
 _BATCHES = 4  # that take turns

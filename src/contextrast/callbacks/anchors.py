@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from contextrast.module import SegmentationModule
+    from contextrast.training.module import SegmentationModule
 
 
 class AnchorUpdate(pl.Callback):

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from typing_extensions import override
 
 from contextrast.callbacks.interruption import Interruption
-from contextrast.checkpoint_files import keep_previous
+from contextrast.checkpoints.files import keep_previous
 from contextrast.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from contextrast.data.labels import IGNORE_INDEX
 from contextrast.errors import ConfigError
 from contextrast.metrics.band import boundary_band
 from contextrast.metrics.counts import image_confusion_counts
-from contextrast.reporting.image_counts import Counts, ImageCounts, counts_file, write_image_counts
+from contextrast.runs.image_counts import Counts, ImageCounts, counts_file, write_image_counts
 
 if TYPE_CHECKING:
-    from contextrast.module import SegmentationModule
+    from contextrast.training.module import SegmentationModule
 
 Share = list[tuple[str, Counts, Counts]]
 """Of each image that a process sees: name, and rows (labelled, predicted, pixels) of the whole and of the band."""

@@ -18,11 +18,11 @@ from contextrast.data import SegmentationDataset
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.reporting import figures
 from contextrast.reporting.figures import Ids, Picture
-from contextrast.reporting.page_layers import Layers, write_layers
-from contextrast.reporting.page_pictures import LAYERS
+from contextrast.reporting.page.layers import Layers, write_layers
+from contextrast.reporting.page.pictures import LAYERS
 
 if TYPE_CHECKING:
-    from contextrast.module import SegmentationModule
+    from contextrast.training.module import SegmentationModule
 
 
 class PredictionPictures(pl.Callback):

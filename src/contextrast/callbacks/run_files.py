@@ -10,11 +10,11 @@ from typing_extensions import override
 
 from contextrast.callbacks.costs import StepClock, WaitClock, forget_peak_memory, peak_memory
 from contextrast.callbacks.summary import count_parameters
-from contextrast.reporting.run_files import environment, write_json
 from contextrast.reporting.tables import scores_to_dict
+from contextrast.runs.files import environment, write_json
 
 if TYPE_CHECKING:
-    from contextrast.module import SegmentationModule
+    from contextrast.training.module import SegmentationModule
 
 
 class RunFiles(pl.Callback):

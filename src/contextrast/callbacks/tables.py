@@ -12,7 +12,7 @@ from contextrast.metrics import Scores
 from contextrast.reporting.figures import confusion_figure
 
 if TYPE_CHECKING:
-    from contextrast.module import SegmentationModule
+    from contextrast.training.module import SegmentationModule
 
 
 class MetricTables(pl.Callback):

@@ -13,8 +13,8 @@ from contextrast.metrics import Scores, SegmentationScores
 
 if TYPE_CHECKING:
     from contextrast.contrast import BoundaryAwareNegatives
-    from contextrast.module import SegmentationModule
-    from contextrast.reporting.loggers import RunWandb
+    from contextrast.runs.loggers import RunWandb
+    from contextrast.training.module import SegmentationModule
 
 
 class PredictionsTable(pl.Callback):

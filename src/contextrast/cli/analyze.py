@@ -23,15 +23,15 @@ from contextrast.analysis import FIGURES, Analysis, Study, comparable
 from contextrast.analysis.comparison import short_names
 from contextrast.analysis.drawing import Pictured, file_name
 from contextrast.analysis.extras import from_extra
-from contextrast.assembly import build_datamodule
 from contextrast.callbacks.pictures import spread
-from contextrast.checkpoint import DATA, Checkpoint, load_checkpoint
+from contextrast.checkpoints.contents import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import MENDABLE
 from contextrast.data import SegmentationDataModule, SegmentationDataset
 from contextrast.data.loader import Loader, collate
 from contextrast.errors import CheckpointError, ConfigError, DataError
 from contextrast.models.devices import chosen_device
-from contextrast.reporting.run_files import environment, write_json
+from contextrast.runs.files import environment, write_json
+from contextrast.training.assembly import build_datamodule
 
 NEEDS = {"tsne": ("sklearn", "t-SNE"), "grad_cam": ("pytorch_grad_cam", "Grad-CAM")}
 """Libraries of the extra ``analysis`` that figures need, and what for."""

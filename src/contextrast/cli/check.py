@@ -16,8 +16,8 @@ from contextrast.data import LabelTable, SegmentationDataModule
 from contextrast.data.inspection import Inspection, inspect_split
 from contextrast.data.pairing import collected_problems
 from contextrast.errors import DataError, MissingSplitError
-from contextrast.reporting.run_files import write_json
 from contextrast.reporting.tables import percent
+from contextrast.runs.files import write_json
 
 _SHOWN = 30  # problems on the terminal; the file has all
 

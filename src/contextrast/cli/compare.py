@@ -15,8 +15,8 @@ from contextrast.cli.series import STOPPED, Job, RunFailedError, Series, SeriesS
 from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import compare
-from contextrast.reporting.records import Variant, find_records
-from contextrast.reporting.runs import Run, read_result, variant_run
+from contextrast.runs.records import Run, read_result, variant_run
+from contextrast.runs.results import Variant, find_records
 from contextrast.runs.settings import by_key
 
 EXAMPLES = """\

@@ -8,8 +8,7 @@ from omegaconf import DictConfig
 from rich import get_console
 from torchmetrics import MetricCollection
 
-from contextrast.assembly import build_datamodule, build_trainer
-from contextrast.checkpoint import DATA, Checkpoint, load_checkpoint
+from contextrast.checkpoints.contents import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
 from contextrast.data import LabelTable, SegmentationDataModule
@@ -17,10 +16,11 @@ from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.metrics import Measure, Subject
 from contextrast.models import Segmenter
-from contextrast.module import SegmentationModule
-from contextrast.reporting.loggers import finish_loggers
-from contextrast.reporting.run_files import environment, write_json
 from contextrast.reporting.tables import group_table, per_class_table, report_to_dict, scores_to_dict
+from contextrast.runs.files import environment, write_json
+from contextrast.runs.loggers import finish_loggers
+from contextrast.training.assembly import build_datamodule, build_trainer
+from contextrast.training.module import SegmentationModule
 
 
 def evaluate(config: DictConfig) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich import get_console
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import command
 from contextrast.config import instantiate
 from contextrast.data.decoding import decode_image
 from contextrast.data.images import find_images
 from contextrast.errors import ConfigError
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
-from contextrast.reporting.run_files import write_json
+from contextrast.runs.files import write_json
 
 
 def export(config: DictConfig) -> None:

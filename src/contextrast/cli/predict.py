@@ -10,7 +10,7 @@ from PIL import Image
 from rich import get_console
 from rich.progress import track
 
-from contextrast.checkpoint import load_checkpoint
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import command
 from contextrast.data.decoding import decode_image
 from contextrast.data.images import find_images

@@ -13,8 +13,8 @@ from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.comparison import Comparison, compare
 from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.comparison_tables import explanation, markdown, terminal_tables
-from contextrast.reporting.page import html_page
-from contextrast.reporting.runs import read_runs
+from contextrast.reporting.page.document import html_page
+from contextrast.runs.records import read_runs
 
 
 def report(arguments: argparse.Namespace) -> None:

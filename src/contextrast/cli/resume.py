@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
-from contextrast.reporting.runs import load
+from contextrast.runs.records import load
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from contextrast.cli.resume import LAST
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.reporting.records import Record, Variant, find_records, without_places, write_record
-from contextrast.reporting.runs import load
+from contextrast.runs.records import load
+from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
 from contextrast.runs.settings import by_key
 
 STOPPED: Final = 143

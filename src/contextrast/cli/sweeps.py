@@ -16,10 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
-import contextrast.reporting.wandb_names  # noqa: F401  (registers the resolvers that name runs)
+import contextrast.runs.wandb_names  # noqa: F401  (registers the resolvers that name runs)
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.reporting.runs import ERROR_FILE, headline, load
 from contextrast.runs.names import former_name, job_name, present
+from contextrast.runs.records import ERROR_FILE, headline, load
 from contextrast.runs.rules import device_count
 from contextrast.runs.settings import by_key, differences, differing_keys, results
 

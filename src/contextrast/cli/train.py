@@ -14,19 +14,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
-from contextrast.assembly import build_datamodule, build_module, build_trainer
 from contextrast.callbacks.wandb_table import PredictionsTable
-from contextrast.checkpoint import described
-from contextrast.checkpoint_files import ReadCheckpoint, valid_checkpoint
+from contextrast.checkpoints.contents import described
+from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
 from contextrast.errors import ContextrastError, LostProcessError
-from contextrast.host_memory import keep_freed_memory
-from contextrast.module import SegmentationModule
-from contextrast.reporting.loggers import RunWandb, drop_rows, finish_loggers
 from contextrast.reporting.tables import per_class_table
+from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
+from contextrast.training.assembly import build_datamodule, build_module, build_trainer
+from contextrast.training.host_memory import keep_freed_memory
+from contextrast.training.module import SegmentationModule
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from contextrast.checkpoint import Checkpoint
+from contextrast.checkpoints.contents import Checkpoint
 from contextrast.config import config_directory, own_configurations
 from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
 from contextrast.models.build import network_name
-from contextrast.reporting.run_files import environment
-from contextrast.reporting.runs import load
+from contextrast.runs.files import environment
+from contextrast.runs.records import load
 from contextrast.runs.settings import result_part
 
 _STARTING_POINT = ("_target_", "_convert_", "encoder_weights", "weights", "allow_class_mismatch")

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from contextrast.checkpoint import NETWORKS
+from contextrast.checkpoints.contents import NETWORKS
 from contextrast.config import instantiate
 from contextrast.export.deployed import Deployed
 from contextrast.export.foreign import refuse_other_sources

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contextrast.reporting.image_counts import Counts, ImageCounts
 from contextrast.reporting.measures import Floats, Measure
+from contextrast.runs.image_counts import Counts, ImageCounts
 
 RESAMPLES: Final = 2000
 _SEED: Final = 0

@@ -11,10 +11,10 @@ from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.blocks import BlockDifferences, Residual, block_differences
 from contextrast.reporting.bootstrap import Interval, Resampled, image_interval, resampled
 from contextrast.reporting.estimates import Difference, Spread, spread
-from contextrast.reporting.image_counts import read_image_counts
-from contextrast.reporting.measures import Keyed, Measure, co_primary, value_of
-from contextrast.reporting.runs import Run
+from contextrast.reporting.measures import Keyed, Measure, co_primary
 from contextrast.reporting.verdicts import Runs, Verdict, verdict
+from contextrast.runs.image_counts import read_image_counts
+from contextrast.runs.records import Run, value_of
 from contextrast.runs.settings import differing_keys
 
 

@@ -12,16 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from contextrast.runs.records import value_of
+
 Floats = NDArray[np.float64]
 Metrics = Mapping[str, Any] | None
-
-
-def value_of(metrics: Metrics, key: str) -> Any:
-    """The value that a dotted key leads to; None where there is none."""
-    value: Any = metrics
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 @dataclass(frozen=True)

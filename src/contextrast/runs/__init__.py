@@ -1,1 +1,1 @@
-"""What a run is known by: which of its settings make its result, and what its folders are called."""
+"""What runs leave and are known by: files, records, results, names, and which settings make a result."""

@@ -1,0 +1,105 @@
+"""From a composed configuration to the objects of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from contextrast.checkpoints.contents import LOSSES, NETWORKS
+from contextrast.checkpoints.files import CheckpointFiles, ReadCheckpoint
+from contextrast.config import TYPED, Allowed, instantiate, plain
+from contextrast.data import SegmentationDataModule
+from contextrast.models import Segmenter, use_float32_depthwise_backward
+from contextrast.runs.settings import result_part
+from contextrast.training.class_weights import with_class_weights
+from contextrast.training.module import SegmentationModule
+
+
+def build_datamodule(config: Mapping[str, Any] | DictConfig, within: Allowed = TYPED) -> SegmentationDataModule:
+    """The data module of a ``data`` configuration.
+
+    Args:
+        config: The configuration.
+        within: Where its classes may come from; one that came with a checkpoint gets less room.
+    """
+    datamodule: SegmentationDataModule = instantiate(config, within)
+    return datamodule
+
+
+def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> SegmentationModule:
+    """Network, loss, optimiser and schedule of a training configuration, for the data's classes.
+
+    Args:
+        config: The composed configuration.
+        datamodule: Made of its ``data``; class weights that follow from the data are counted in it.
+
+    Raises:
+        ConfigError: If parts do not fit together, such as a batch of one with a network that cannot train on it.
+    """
+    labels = datamodule.labels
+    # Held to what a checkpoint may name, so that no run ends with one that cannot be read.
+    network: Segmenter = instantiate(config.model, NETWORKS, num_classes=labels.num_classes)
+    network.check_batch_size(datamodule.batch_size, config.data.crop)
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    use_float32_depthwise_backward(network)
+    settings = plain(config)
+    settings["loss"] = with_class_weights(settings["loss"], datamodule)
+    # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
+    # dropout whatever the loss, so that their difference is that of the losses.
+    with torch.random.fork_rng(devices=[]):
+        loss = instantiate(
+            settings["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
+        )
+    if config.compile.network:  # the parts, as training does not call the network as a whole
+        network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
+    if config.compile.loss:
+        loss.compile()
+    # The data as a whole: evaluation reads it from where it lay, in the way it was read.
+    described = result_part(settings) | {"data": settings["data"]}
+    options = dict(config.module)
+    if config.compile.network or config.compile.loss:
+        options["gradient_interval"] = None  # compiled backward passes give up their buffers, so a graph serves once
+    return SegmentationModule(
+        network,
+        loss,
+        labels,
+        optimizer=instantiate(config.optimizer),
+        scheduler=instantiate(config.scheduler),
+        config=described | {"labels": labels.to_dict()},
+        **options,
+    )
+
+
+def build_trainer(
+    config: DictConfig,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[pl.Callback],
+    resumed: ReadCheckpoint | None = None,
+) -> pl.Trainer:
+    """Lightning's trainer; the interval between validations is at most the run, so that each run has one.
+
+    Args:
+        config: Its settings.
+        loggers: The run's records.
+        callbacks: What happens around its steps.
+        resumed: The checkpoint that it will be asked to go on from, which is then not read again.
+
+    Raises:
+        MisconfigurationException: If Lightning knows no such device or strategy, or this machine has none.
+    """
+    options = plain(config)
+    batches = options["max_steps"] * options["accumulate_grad_batches"]
+    if batches > 0 and isinstance(options["val_check_interval"], int):
+        options["val_check_interval"] = min(options["val_check_interval"], batches)
+    try:
+        trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
+            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles(resumed)]
+        )
+    except (ImportError, ValueError) as error:  # an unknown name, or a device whose package is missing
+        raise MisconfigurationException(str(error)) from error
+    return trainer

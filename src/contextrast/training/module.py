@@ -1,0 +1,283 @@
+"""The Lightning module: forward, step, optimiser. The method lives in ``contrast``, measures in ``metrics``."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import lightning.pytorch as pl
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
+
+from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
+from contextrast.data import Batch
+from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.metrics import Measure, Report, Scores, SegmentationScores
+from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
+from contextrast.training.finite_loss import FiniteLossCheck
+from contextrast.training.gradients import compare_gradients
+from contextrast.training.optimization import parameter_groups
+from contextrast.training.replay import keep_step
+
+TrainingLoss = ContrastiveLoss | CrossEntropyLoss
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+class SegmentationModule(pl.LightningModule):
+    """Trains a network with a loss on encoder stages and measures it.
+
+    Args:
+        network: The network; it alone is evaluated and deployed.
+        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only, so evaluation has None.
+        labels: Classes of the data.
+        optimizer: Makes the optimiser from parameter groups; a partial with ``lr`` and ``weight_decay``.
+        scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
+        encoder_lr_ratio: Learning rate of the encoder relative to the rest.
+        loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
+        auxiliary_stage: Encoder stage on which an auxiliary head learns to segment in training; None has no such head.
+        auxiliary_weight: Weight in the total of the auxiliary logits' loss, which is the whole base of ``loss``; here
+            and where the network has auxiliary logits of its own.
+        gradient_interval: Steps between two comparisons of the contrast's gradients with the base loss's at each
+            feature map, see :func:`contextrast.training.gradients.compare_gradients`; None makes none.
+        config: What the run was composed of, as plain containers; saved with every checkpoint.
+
+    Raises:
+        ConfigError: If there is no such stage, or the network has auxiliary logits of its own besides it.
+
+    Attributes:
+        last_scores: Scores of the last validation or test.
+        measured_at: Step of the last validation or test.
+        last_reports: What :attr:`measures` found in the last test, by their names.
+        measures: Measures of :meth:`test_step` besides mIoU: a ``MetricCollection`` of `Measure` objects.
+        test_name: What stands before the names of a test's scores in the logs.
+        test_scales: Image scales of :meth:`test_step`.
+        test_flip: Whether :meth:`test_step` also sees mirrored images.
+        test_batch_size: Views of each image, itself and mirrored, that :meth:`test_step` predicts at once.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        loss: TrainingLoss | None,
+        labels: LabelTable,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        encoder_lr_ratio: float = 1.0,
+        loss_lr_ratio: float = 1.0,
+        auxiliary_stage: int | None = None,
+        auxiliary_weight: float = 0.4,
+        gradient_interval: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.labels = labels
+        self.optimizer_factory = optimizer
+        self.scheduler_factory = scheduler
+        self.encoder_lr_ratio = encoder_lr_ratio
+        self.loss_lr_ratio = loss_lr_ratio
+        self.auxiliary = build_auxiliary(network, auxiliary_stage, labels.num_classes)
+        self.auxiliary_weight = auxiliary_weight
+        self.gradient_interval = gradient_interval
+        self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
+        self.measures = MetricCollection({}, compute_groups=False)
+        self.test_name = "test"
+        self.test_scales: Sequence[float] = (1.0,)
+        self.test_flip = False
+        self.test_batch_size = 2
+        self.last_scores: Scores | None = None
+        self.last_reports: dict[str, Report] = {}
+        self.measured_at: int | None = None
+        self._finite_loss = FiniteLossCheck(partial(keep_step, self))
+        # Equal in all processes, as it is made of the global batch: DDP need not send up to 190 MB of it at every step.
+        buffers = (name for name, _ in self.named_buffers() if name.startswith("loss.contrast."))
+        self._ddp_params_and_buffers_to_ignore = list(buffers)
+        self.save_hyperparameters(dict(config or {}))
+
+    def update_loss(self) -> None:
+        """Move on what outlives a step in the loss; called once after every optimiser step."""
+        if self.loss is not None:
+            self.loss.update()
+
+    def predict(self, image: Tensor) -> Tensor:
+        """Logits ``[B, N, H, W]`` of uint8 images ``[B, 3, H, W]`` of any size."""
+        logits: Tensor = self.network(self.network.normalize(image))
+        return logits
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """One forward pass and its loss, which :meth:`on_before_optimizer_step` checks."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
+        terms, features = self.training_pass(batch)
+        self._finite_loss.observe(terms, batch)
+        self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]))
+        if (self.global_step + 1) % every == 0:  # the loggers would drop the values of other steps
+            self._log_terms(terms, len(batch["mask"]))
+        if self.gradient_interval and (self.global_step + 1) % self.gradient_interval == 0:
+            self._log_by_stage("gradients", compare_gradients(terms.weighted, features), len(batch["mask"]))
+        return terms.total
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse a step whose loss or gradients are not finite; a step may be made of several batches.
+
+        A gradient scaler, which ``trainer.precision=16-mixed`` has, looks at the gradients itself and lowers its scale.
+
+        Raises:
+            NonFiniteLossError: If the loss of a batch or a gradient is infinite or not a number, in any process.
+        """
+        scales = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        self._finite_loss.check(self.global_step, None if scales else optimizer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002  (Lightning's signature)
+        """Have nothing saved of a step that was refused.
+
+        Raises:
+            NonFiniteLossError: As :meth:`on_before_optimizer_step`.
+        """
+        self._finite_loss.settle()
+
+    def on_train_end(self) -> None:
+        """Hear of the last step, too.
+
+        Raises:
+            NonFiniteLossError: As :meth:`on_before_optimizer_step`.
+        """
+        self._finite_loss.settle()
+
+    def loss_terms(self, batch: Batch) -> LossTerms:
+        """The loss of a training batch, see :meth:`training_pass`."""
+        return self.training_pass(batch)[0]
+
+    def training_pass(self, batch: Batch) -> tuple[LossTerms, list[Tensor]]:
+        """Forward passes of the network, its auxiliary head and the loss.
+
+        Args:
+            batch: ``image`` uint8 ``[B, 3, H, W]`` of any size and ``mask`` ``[B, H, W]``.
+
+        Returns:
+            The loss, and the feature maps ``[B, C_i, H_i, W_i]`` that it looked at.
+        """
+        image, target = self.network.normalize(batch["image"]), batch["mask"]
+        # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
+        image, target = self.network.pad(image), self._padded(target)
+        seen = self.network.forward_training(image)
+        assert self.loss is not None, "a module without a loss can only be evaluated"
+        terms: LossTerms = self.loss(seen.logits, target, seen.features)
+        logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
+        if logits is not None:
+            terms = self._with_auxiliary(terms, logits, target)
+        return terms, seen.features
+
+    def validation_step(self, batch: Batch) -> None:
+        """Count the batch's pixels, single scale."""
+        self.scores.update(self.predict(batch["image"]), batch["mask"])
+
+    def test_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Count the batch's pixels at ``test_scales``, with ``test_flip``.
+
+        Returns:
+            ``prediction``: train ids, int64 ``[B, H, W]``, for callbacks.
+        """
+        image = self.network.normalize(batch["image"])
+        probabilities = multi_scale_probabilities(
+            self.network, image, self.test_scales, self.test_flip, self.test_batch_size
+        )
+        prediction = probabilities.max(dim=1).indices
+        self.scores.update(prediction, batch["mask"])
+        seen: dict[str, Any] = {**batch, "preds": prediction, "target": batch["mask"]}
+        if any("features" in measure.needs for measure in self.measures.values()):
+            seen["padded_target"] = self._padded(batch["mask"])
+            _, seen["features"] = self.network.forward_features(self.network.pad(image))
+        for measure in self.measures.values():
+            measure.update(**{name: seen[name] for name in measure.needs})
+        return {"prediction": prediction}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the split's scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the split's scores, and what the measures found."""
+        self._log_scores(self.test_name)
+        self.last_reports = {name: self._log_measure(measure) for name, measure in self.measures.items()}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step."""
+        assert self.optimizer_factory is not None, "a module without optimizer can only be evaluated"
+        defaults = getattr(self.optimizer_factory, "keywords", {})
+        parts: dict[str, tuple[list[nn.Module], float]] = {
+            "encoder": ([self.network.encoder], self.encoder_lr_ratio),
+            "decoder": ([self.network], 1.0),
+            "auxiliary": ([] if self.auxiliary is None else [self.auxiliary], 1.0),
+            "heads": ([] if self.loss is None else [self.loss], self.loss_lr_ratio),
+        }
+        groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
+        optimizer = self.optimizer_factory(groups)
+        if self.scheduler_factory is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler_factory(optimizer), "interval": "step"},
+        }
+
+    def _with_auxiliary(self, terms: LossTerms, logits: Tensor, target: Tensor) -> LossTerms:
+        """The terms with the base's loss of auxiliary logits, which are brought to the target's resolution."""
+        assert self.loss is not None
+        logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
+        auxiliary: Tensor = self.loss.base(logits, target)
+        total = terms.total + self.auxiliary_weight * auxiliary
+        weighted = {**terms.weighted, "auxiliary": self.auxiliary_weight * auxiliary} if terms.weighted else {}
+        return replace(terms, total=total, terms={**terms.terms, "auxiliary": auxiliary}, weighted=weighted)
+
+    def _log_terms(self, terms: LossTerms, batch_size: int) -> None:
+        named = {f"train/{name}": value for name, value in terms.terms.items()}
+        self.log_dict(named, batch_size=batch_size, sync_dist=True)  # each process has its share of the global sums
+        self._log_by_stage("contrast", terms.diagnose(), batch_size)
+
+    def _log_by_stage(self, section: str, values: Mapping[str, Tensor], batch_size: int) -> None:
+        """Log scalars, ``[I]`` with one per stage, and ``[I, N]`` per stage and class in a section of their own."""
+        named: dict[str, Tensor] = {}
+        for name, value in values.items():
+            if value.ndim == 0:
+                named[f"{section}/{name}"] = value
+                continue
+            for stage, of_stage in zip(self.network.stage_names, value, strict=True):
+                if value.ndim == 1:
+                    named[f"{section}/{name}/{stage}"] = of_stage
+                    continue
+                named[f"{section}/{name}/{stage}"] = of_stage.sum()
+                for label, of_class in zip(self.labels.classes, of_stage, strict=True):
+                    named[f"{section}_per_class/{name}/{stage}/{label}"] = of_class
+        self.log_dict(named, batch_size=batch_size)
+
+    def _log_scores(self, split: str) -> None:
+        scores = self.scores.compute()
+        self.log(f"{split}/miou", scores.miou, prog_bar=True)
+        self.log_dict(
+            {
+                f"{split}/pixel_accuracy": scores.pixel_accuracy,
+                f"{split}/mean_accuracy": scores.mean_accuracy,
+                **{f"{split}/iou/{name}": iou for name, iou in zip(self.labels.classes, scores.iou, strict=True)},
+            }
+        )
+        self.last_scores, self.measured_at = scores, self.global_step
+        self.scores.reset()
+
+    def _log_measure(self, measure: Measure) -> Report:
+        classes = self.labels.classes
+        report = measure.report(classes)
+        values = {f"{self.test_name}/{name}": value for name, value in report.scores.items()}
+        for column, row in report.per_class.items():
+            values |= {f"{self.test_name}/{column}/{name}": value for name, value in zip(classes, row, strict=True)}
+        self.log_dict(values)
+        measure.reset()
+        return report
+
+    def _padded(self, target: Tensor) -> Tensor:
+        """Train ids with what the network pads images by ignored."""
+        return F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
