@@ -39,6 +39,8 @@ def place(tmp_path_factory):
     for group, points in project["entry-points"].items():
         lines = [f"{name} = {value}" for name, value in points.items()]
         (installed / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+    (folder / "bare").mkdir()
+    (folder / "bare" / "harbour").symlink_to(folder / "site" / "harbour")  # beside no metadata of an installation
     generator = np.random.default_rng(0)
     for split, images in (("train", 4), ("val", 2)):
         for kind in ("", "_labels"):
@@ -83,8 +85,6 @@ def test_dataset_network_fusion_sampling_and_callback_train(trained):
 
 
 def test_a_loss_of_one_s_own_trains_with_the_package_named_in_the_environment(place):
-    (place / "bare").mkdir()
-    (place / "bare" / "harbour").symlink_to(place / "site" / "harbour")  # beside no metadata of an installation
     command(place, "train", *TRAINING, "loss=compact", "hydra.run.dir=compact", packages="harbour", site="bare")
     header = (place / "compact" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/compactness", "contrast/spread/coarse"} <= set(header)
@@ -103,7 +103,7 @@ def test_a_metric_of_one_s_own_evaluates(trained):
 def test_the_network_is_exported_and_read_where_the_package_is_named_alone(trained, monkeypatch):
     command(trained, "export", CHECKPOINT, "format=safetensors", "hydra.run.dir=exported")
     assert "Licence: as you please" in (trained / "exported" / "README.md").read_text()
-    monkeypatch.syspath_prepend(trained / "site")
+    monkeypatch.syspath_prepend(trained / "bare")
     for read in (
         lambda: load_checkpoint(trained / "run" / "checkpoints" / "last.ckpt").network(),
         lambda: load_export(trained / "exported" / "model.safetensors"),

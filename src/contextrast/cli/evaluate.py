@@ -80,7 +80,10 @@ def build_measures(config: DictConfig, network: Segmenter, labels: LabelTable) -
         described: Any = instantiate(settings | {"_partial_": True})
         if not issubclass(described.func, Measure):
             raise ConfigError(f"metrics.{name}: {settings['_target_']} is no contextrast.metrics.Measure.")
-        measure = described.func.of(subject, **described.keywords)
+        try:
+            measure = described.func.of(subject, **described.keywords)
+        except (TypeError, ValueError) as error:  # what constructors say to arguments that they do not take
+            raise ConfigError(f"metrics.{name}: {settings['_target_']} could not be built: {error}") from error
         if measure is not None:
             measures[name] = measure
     return measures
