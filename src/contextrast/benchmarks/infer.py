@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from contextrast.assembly import build_datamodule
-from contextrast.benchmarks.device_costs import name_of, seconds_of
-from contextrast.benchmarks.measuring import CONSOLE, spread, table
+from contextrast.benchmarks.measuring import CONSOLE, name_of, spread, table, timed
 from contextrast.benchmarks.step import compose_step
 from contextrast.config import config_directory, instantiate, plain
 from contextrast.errors import ConfigError
@@ -52,7 +51,9 @@ def infer(
             continue
         predict = WAYS[way](network)
         for protocol, options in protocols.items():
-            seconds = _seconds(partial(multi_scale_probabilities, predict, image, **options), device, repetitions)
+            call = partial(multi_scale_probabilities, predict, image, **options)
+            with torch.inference_mode():
+                seconds = timed(call, repetitions, device)  # the first call compiles, exports, chooses kernels
             speed = batch_size / statistics.median(seconds)
             numbers[f"{way} {protocol} images a second"] = speed
             shown.add_row(f"{way}, {protocol}", f"{speed:.2f}", *spread(seconds))
@@ -104,9 +105,3 @@ def _compiled(network: Segmenter) -> Predict:
 
 WAYS: dict[str, Callable[[Segmenter], Predict]] = {"eager": _eager, "compiled": _compiled, "onnx": OnnxNetwork}
 """How a network can be run."""
-
-
-@torch.inference_mode()
-def _seconds(call: Callable[[], Tensor], device: torch.device, repetitions: int) -> list[float]:
-    call()  # compiles, exports, chooses kernels
-    return [seconds_of(call, device) for _ in range(repetitions)]

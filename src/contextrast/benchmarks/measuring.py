@@ -4,7 +4,6 @@ import os
 import statistics
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,25 +11,33 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from contextrast.callbacks.costs import StepClock
+
+_CPU = torch.device("cpu")
+
 CONSOLE = Console(record=True, width=None if sys.stdout.isatty() else 130)
 """Where benchmarks print; it remembers what was printed."""
 
 
-def timed(call: Callable[[], object], repetitions: int) -> list[float]:
+def timed(call: Callable[[], object], repetitions: int, device: torch.device = _CPU) -> list[float]:
     """Seconds of each repetition, after one to warm up."""
-    return alternating({"": call}, repetitions)[""]
+    return alternating({"": call}, repetitions, device)[""]
 
 
-def alternating(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each repetition of several calls in turn: a busy machine then slows all. The first round warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for repetition in range(repetitions + 1):
+def alternating(
+    calls: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device = _CPU
+) -> dict[str, list[float]]:
+    """Seconds of each repetition of several calls in turn: a busy machine then slows all. The first round warms up.
+
+    On a GPU they are those of its own clock.
+    """
+    clocks = {name: StepClock(device, warm_up=1) for name in calls}
+    for _ in range(repetitions + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            clocks[name].start()
             call()
-            if repetition:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+            clocks[name].stop()
+    return {name: clock.seconds() for name, clock in clocks.items()}
 
 
 def added_memory(call: Callable[[], object]) -> float:
@@ -61,6 +68,11 @@ def copy_bandwidth(megabytes: int = 256) -> float:
 def resident_bytes() -> int:
     """Resident memory of this process; Linux only."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def name_of(device: torch.device) -> str:
+    """The GPU's name, or the device's type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def table(title: str, *headings: str) -> Table:

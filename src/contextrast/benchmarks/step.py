@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 
 import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
 from contextrast.assembly import build_datamodule, build_module
-from contextrast.benchmarks.device_costs import forget_peak, held_bytes, name_of, peak_bytes, seconds_of
 from contextrast.benchmarks.inputs import label_maps
-from contextrast.benchmarks.measuring import CONSOLE, spread, table
+from contextrast.benchmarks.measuring import CONSOLE, alternating, name_of, spread, table
+from contextrast.callbacks.costs import forget_peak_memory, peak_memory
 from contextrast.config import config_directory
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
@@ -43,17 +43,18 @@ def step(repetitions: int, loss: Sequence[str], overrides: Sequence[str]) -> dic
         keep_freed_memory()  # as training does
     steps, held = {}, {}
     for name, config in configs.items():
-        before = held_bytes(fabric.device)
+        before = _held(fabric.device)
         steps[name] = TrainingStep(config, fabric)
         for _ in range(_BATCHES):  # warms up, and makes the gradients and the optimiser's state
             steps[name]()
-        held[name] = held_bytes(fabric.device) - before
-    seconds, peaks = _alternating(steps, fabric.device, repetitions)
+        held[name] = _held(fabric.device) - before
+    seconds = alternating(steps, repetitions, fabric.device)
     CONSOLE.print(f"Training step of {' '.join(overrides) or 'the defaults'}", soft_wrap=True)
     numbers = _times(seconds, f"{trainer.precision}, {name_of(fabric.device)}")
     if fabric.device.type == "cuda":
-        own = {name: statistics.median(peaks[name]) - sum(held.values()) + held[name] for name in steps}
-        numbers |= _memory(own)
+        numbers |= _memory(
+            {name: _peak(steps[name], fabric.device) - sum(held.values()) + held[name] for name in steps}
+        )
     return {"device": name_of(fabric.device), "precision": str(trainer.precision), **numbers}
 
 
@@ -107,18 +108,19 @@ def _batch(labels: LabelTable, batch_size: int, crop: Sequence[int], seed: int) 
     return Batch(image=image, mask=mask, name=[f"{seed}/{index}" for index in range(batch_size)])
 
 
-def _alternating(
-    steps: Mapping[str, TrainingStep], device: torch.device, repetitions: int
-) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
-    """Seconds and peak bytes of each repetition of the steps in turn; peaks are 0 where there is no GPU."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    peaks: dict[str, list[int]] = {name: [] for name in steps}
-    for _ in range(repetitions):
-        for name, call in steps.items():
-            forget_peak(device)
-            seconds[name].append(seconds_of(call, device))
-            peaks[name].append(peak_bytes(device))
-    return seconds, peaks
+def _held(device: torch.device) -> int:
+    """What tensors hold of a GPU's memory now, in bytes; 0 elsewhere."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _peak(call: TrainingStep, device: torch.device) -> float:
+    """The highest use of memory in a step, in bytes: the median of three, of which one may be logged."""
+    peaks = []
+    for _ in range(3):
+        forget_peak_memory(device)
+        call()
+        peaks.append(peak_memory(device))
+    return statistics.median(peaks)
 
 
 def _times(seconds: Mapping[str, list[float]], where: str) -> dict[str, float]:

@@ -23,9 +23,11 @@ class StepClock:
 
     Args:
         device: Where the network trains.
+        warm_up: Steps that do not count.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, warm_up: int = _WARM_UP) -> None:
+        self._warm_up = warm_up
         self._events = device.type == "cuda"
         self._began: torch.cuda.Event | float = 0.0
         self._pending: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
@@ -53,13 +55,17 @@ class StepClock:
         Returns:
             Seconds; None if there was no step after the warm-up.
         """
+        steps = self.seconds(batches)
+        return statistics.median(steps) if steps else None
+
+    def seconds(self, batches: int = 1) -> list[float]:
+        """Times of all steps after the warm-up, each of so many batches; waits for the device, once."""
         if self._pending:
             self._pending[-1][1].synchronize()
         while self._pending:
             self._read()
         firsts = range(0, len(self._seconds) - batches + 1, batches)
-        steps = [sum(self._seconds[first : first + batches]) for first in firsts][_WARM_UP:]
-        return statistics.median(steps) if steps else None
+        return [sum(self._seconds[first : first + batches]) for first in firsts][self._warm_up :]
 
     def _read(self) -> None:
         began, ended = self._pending.popleft()

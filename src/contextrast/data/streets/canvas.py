@@ -56,7 +56,7 @@ class Camera:
 
 def hex_colors(text: str) -> tuple[Color, ...]:
     """Colours from their hexadecimal notation, as in ``"7c4838 96684e"``."""
-    return tuple((*bytes.fromhex(word),) for word in text.split())  # type: ignore[misc]  # three bytes each
+    return tuple((*bytes.fromhex(word),) for word in text.split())
 
 
 def rgb(color: Color) -> int:
