@@ -21,7 +21,8 @@ def test_every_search_composes_at_both_ends(name):
         axes = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in sweeper.params.items()])
         assert len(axes) > 1
         for end in ("start", "end"):
-            compose("train", [f"search={name}", *(f"{axis.key_or_group}={getattr(axis.value(), end)}" for axis in axes)])
+            job = [f"{axis.key_or_group}={getattr(axis.value(), end)}" for axis in axes]
+            compose("train", [f"search={name}", *job])
 
 
 def agent_arguments(sweep, pick):
