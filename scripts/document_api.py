@@ -32,11 +32,8 @@ def pages() -> dict[str, str]:
     }
     made = {"contextrast": _page(PACKAGE / "__init__.py", sorted(PACKAGE.glob("*.py")))}
     made |= {name: _page(PACKAGE / name / "__init__.py", files) for name, files in rooms.items()}
-    listed = "\n".join(made)
-    index = (
-        f"# API\n\nThe package from its docstrings, a page a room.\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
-    )
-    return {"index": index, **made}
+    index = "# API\n\nThe package from its docstrings, one page per room.\n\n```{toctree}\n:maxdepth: 1\n\n"
+    return {"index": "\n".join([index + "contextrast", *rooms, "```\n"]), **made}
 
 
 def _page(room: Path, files: list[Path]) -> str:

@@ -181,7 +181,7 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("data with other classes", "contextrast-evaluate checkpoint=a.ckpt",
               {"a.ckpt": partial(checkpoint, labels=OTHER_LABELS)}),
         typed("a checkpoint that runs programs", "contextrast-predict checkpoint=a.ckpt input=a.png",
-              {"a.ckpt": partial(checkpoint, model={**MODEL, "_target_": "os.system"}), "a.png": RGB}),
+              {"a.ckpt": partial(checkpoint, model={**MODEL, "_target_": "os.system"}), "a.png": RGB}, names="system"),
         typed("a split that is not evaluated", "contextrast-evaluate checkpoint=a.ckpt split=train", A),
         typed("instances where there are none", "contextrast-evaluate checkpoint=a.ckpt metrics=[default,iiou]", A),
         typed("a measure that does not exist", "contextrast-evaluate checkpoint=a.ckpt metrics=[default,fscore]", A),

@@ -144,5 +144,5 @@ def _log(logger: WandbLogger, examples: Sequence[Layers], labels: LabelTable, st
 
     masked = [wandb_media.segmentation(e.image, e.target, e.prediction, labels, e.name) for e in examples]
     boundaries = [wandb.Image(_boundary(e), caption=e.name) for e in examples]
-    content: dict[str, Any] = {"pictures/predictions": masked, "pictures/error_boundary": boundaries}
+    content: dict[str, Any] = dict(zip(wandb_media.PICTURES, (masked, boundaries), strict=True))
     logger.log_metrics(content, step=step)

@@ -46,7 +46,7 @@ class PredictionsTable(pl.Callback):
             rows = [_row(dataset, index, module, negatives) for index in indices]
         module.network.train(training)
         table = wandb_media.predictions(rows, dataset.labels)
-        self.logger.log_metrics({"predictions": cast("Any", table)}, step=trainer.global_step)
+        self.logger.log_metrics({wandb_media.TABLE: cast("Any", table)}, step=trainer.global_step)
 
 
 def _row(

@@ -12,6 +12,10 @@ from contextrast.metrics import Scores
 from contextrast.reporting.figures import Ids, Picture, overlay
 from contextrast.reporting.tables import scores_to_dict
 
+PICTURES: Final = ("pictures/predictions", "pictures/error_boundary")
+TABLE: Final = "predictions"
+"""What the pictures of a validation and the table at a training's end are logged as."""
+
 PREDICTION_COLUMNS: Final = [
     "name", "image", "ground truth", "prediction", "error boundary",
     "mIoU", "pixel accuracy", "worst IoU", "worst class",

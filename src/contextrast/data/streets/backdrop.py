@@ -7,20 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextrast.data.streets import fields
-from contextrast.data.streets.canvas import (
-    BUILDING,
-    PAVEMENT,
-    ROAD,
-    SKY,
-    TREE,
-    Camera,
-    Color,
-    Pixels,
-    darker,
-    mix,
-    pack,
-    scale,
-)
+from contextrast.data.streets.canvas import Camera, Color, Pixels, darker, mix, pack, scale
 from contextrast.data.streets.chance import Chance
 from contextrast.data.streets.surfaces import LEAVES, MATERIALS
 
@@ -79,7 +66,7 @@ def paint_sky(canvas: Pixels, camera: Camera, chance: Chance) -> Color:
     cover = chance.uniform(0.0, 0.9)
     ramp = [mix(zenith, horizon, min(step / 20, 1.0)) for step in range(32)]
     ramp += [mix(horizon, (238, 238, 238), step / 32) for step in range(32)]
-    words = np.array([pack(color, SKY) for color in ramp], dtype="<u4")
+    words = np.array([pack(color, "Sky") for color in ramp], dtype="<u4")
     cloud = (fields.window(fields.clouds(), rows, camera.width, chance) * np.float32(cover / 4)).astype(np.int32)
     fall = (np.arange(rows) * 22 // rows)[:, None]
     canvas[:rows] = words.take(cloud + fall, mode="clip")
@@ -95,7 +82,7 @@ def paint_skyline(canvas: Pixels, camera: Camera, chance: Chance, haze: Color) -
         right = left + max(int(chance.uniform(5, 28) * unit), 1)
         tops[left:right] = int(camera.horizon - chance.uniform(2, 26) * unit)
         color = scale(chance.pick(MATERIALS), chance.uniform(0.7, 1.0))
-        words[left:right] = pack(mix(color, haze, chance.uniform(0.2, 0.6)), BUILDING)
+        words[left:right] = pack(mix(color, haze, chance.uniform(0.2, 0.6)), "Building")
         left = right
     region = canvas[: len(rows)]
     np.copyto(region, words[None], where=rows >= tops)
@@ -103,7 +90,7 @@ def paint_skyline(canvas: Pixels, camera: Camera, chance: Chance, haze: Color) -
         outline = fields.window(fields.clouds(), 1, camera.width, chance)[0].astype(np.int64)
         tops = (camera.horizon - (outline - chance.integer(70, 150)) * chance.uniform(0.1, 0.3) * unit).astype(np.int64)
         color = mix(chance.pick(LEAVES), haze, chance.uniform(0.1, 0.4))
-        np.copyto(region, np.uint32(pack(color, TREE)), where=rows >= tops)
+        np.copyto(region, np.uint32(pack(color, "Tree")), where=rows >= tops)
 
 
 def paint_ground(canvas: Pixels, camera: Camera, chance: Chance, street: Street) -> None:
@@ -129,7 +116,7 @@ def _ground_strips(chance: Chance, street: Street) -> Pixels:
     left, right = (BINS // 2 + int(kerb * BINS_PER_METRE) for kerb in street.kerbs)
     stone = chance.pick(((142, 138, 130), (158, 144, 126), (120, 120, 124)))
     flags = scale(mix(street.asphalt, stone, chance.uniform(0.3, 1.0)), chance.uniform(0.92, 1.22))
-    paint = pack(mix((222, 220, 212), street.asphalt, chance.uniform(0.0, 0.5)), ROAD)
+    paint = pack(mix((222, 220, 212), street.asphalt, chance.uniform(0.0, 0.5)), "Road")
     strips = np.stack([_plain_strip(chance, street, flags, paint, left, right)] * 6)
     middle = (left + right) // 2 if chance.happens(0.7) else left + int(3.2 * BINS_PER_METRE)
     if middle < right - 40:
@@ -137,10 +124,10 @@ def _ground_strips(chance: Chance, street: Street) -> Pixels:
     for start in range(left + 12, right - 30, 52):
         strips[2, start : start + 26] = paint
     strips[3, left + 4 : middle] = paint
-    strips[4, :left] = strips[4, right:] = pack(scale(flags, 0.82), PAVEMENT)
+    strips[4, :left] = strips[4, right:] = pack(scale(flags, 0.82), "Pavement")
     dim = chance.uniform(0.45, 0.7)
-    strips[5] = pack(scale(flags, dim), PAVEMENT)
-    strips[5, left:right] = pack(scale(street.asphalt, dim), ROAD)
+    strips[5] = pack(scale(flags, dim), "Pavement")
+    strips[5, left:right] = pack(scale(street.asphalt, dim), "Road")
     if street.sunny:  # the houses on the other side throw their shadow over pavement and part of the road
         reach = BINS // 2 + int(chance.uniform(*street.kerbs) * BINS_PER_METRE)
         shaded = slice(0, reach) if street.sunny > 0 else slice(reach, BINS)
@@ -150,15 +137,15 @@ def _ground_strips(chance: Chance, street: Street) -> Pixels:
 
 def _plain_strip(chance: Chance, street: Street, flags: Color, paint: int, left: int, right: int) -> Pixels:
     """Pavement, kerb, road, with what runs along it: lines, wheel tracks, repaired trenches."""
-    strip = np.full(BINS, pack(flags, PAVEMENT), dtype="<u4")
-    strip[left:right] = pack(street.asphalt, ROAD)
-    strip[left - 7 : left] = strip[right : right + 7] = pack(scale(flags, chance.uniform(0.75, 1.3)), PAVEMENT)
+    strip = np.full(BINS, pack(flags, "Pavement"), dtype="<u4")
+    strip[left:right] = pack(street.asphalt, "Road")
+    strip[left - 7 : left] = strip[right : right + 7] = pack(scale(flags, chance.uniform(0.75, 1.3)), "Pavement")
     if chance.happens(0.5):
-        edge = pack(mix((210, 180, 80), street.asphalt, 0.3), ROAD) if chance.happens(0.5) else paint
+        edge = pack(mix((210, 180, 80), street.asphalt, 0.3), "Road") if chance.happens(0.5) else paint
         strip[left + 10 : left + 15] = strip[right - 15 : right - 10] = edge
     for _ in range(chance.integer(0, 2)):
         start = chance.integer(left, right - 50)
-        strip[start : start + chance.integer(10, 40)] = pack(scale(street.asphalt, chance.uniform(0.8, 1.15)), ROAD)
+        strip[start : start + chance.integer(10, 40)] = pack(scale(street.asphalt, chance.uniform(0.8, 1.15)), "Road")
     return strip
 
 

@@ -15,19 +15,8 @@ Pixels = NDArray[np.uint32]
 Color = tuple[float, float, float]
 """Red, green, blue, 0..255."""
 
-_NAMES = {name: index for index, name in enumerate(LabelTable.load("camvid").classes)}
-SKY: Final = _NAMES["Sky"]
-BUILDING: Final = _NAMES["Building"]
-POLE: Final = _NAMES["Pole"]
-ROAD: Final = _NAMES["Road"]
-PAVEMENT: Final = _NAMES["Pavement"]
-TREE: Final = _NAMES["Tree"]
-SIGN: Final = _NAMES["SignSymbol"]
-FENCE: Final = _NAMES["Fence"]
-CAR: Final = _NAMES["Car"]
-PEDESTRIAN: Final = _NAMES["Pedestrian"]
-BICYCLIST: Final = _NAMES["Bicyclist"]
-VOID: Final = IGNORE_INDEX
+ID: Final = {name: index for index, name in enumerate(LabelTable.load("camvid").classes)} | {"void": IGNORE_INDEX}
+"""Train ids by the names of CamVid's classes, and by ``void``, what has no class."""
 
 SEE_THROUGH: Final = 15
 """Sprite cell that takes its label but shows what is behind it: spokes, gaps between leaves."""
@@ -65,33 +54,34 @@ class Camera:
         return self.horizon + self.focal * (self.eye - y) / z
 
 
-def pack(color: Color, label: int) -> int:
-    """One pixel as a word; the colour is cut to a range to which texture can be added."""
+def hex_colors(text: str) -> tuple[Color, ...]:
+    """Colours from their hexadecimal notation, as in ``"7c4838 96684e"``."""
+    return tuple((*bytes.fromhex(word),) for word in text.split())
+
+
+def rgb(color: Color) -> int:
+    """A colour as a word without a label, cut to a range to which texture can be added."""
     red, green, blue = color
-    return (
-        min(max(int(red), _LOW), _HIGH)
-        | min(max(int(green), _LOW), _HIGH) << 8
-        | min(max(int(blue), _LOW), _HIGH) << 16
-        | label << 24
-    )
+    low, high = _LOW, _HIGH
+    return min(max(int(red), low), high) | min(max(int(green), low), high) << 8 | min(max(int(blue), low), high) << 16
 
 
-def pack_palette(colors: Sequence[Color], label: int) -> Pixels:
-    """Words for a sprite's cells: cell value 1 shows ``colors[0]``, and so on; cell value 0 shows nothing."""
-    words = [0] * (SEE_THROUGH + 1)
-    words[1 : len(colors) + 1] = [pack(color, label) for color in colors]
-    words[SEE_THROUGH] = label << 24
-    return np.array(words, dtype="<u4")
+def pack(color: Color, label: str) -> int:
+    """One pixel, of a class by its name, as a word."""
+    return rgb(color) | ID[label] << 24
+
+
+def pack_palette(parts: Sequence[Color], label: str) -> Pixels:
+    """Words for a sprite's cells: cell value 1 shows ``parts[0]``, and so on; cell value 0 shows nothing."""
+    empty = [0] * (SEE_THROUGH - len(parts) - 1)
+    return np.array([0, *(pack(color, label) for color in parts), *empty, ID[label] << 24], dtype="<u4")
 
 
 def mix(first: Color, second: Color, share: float) -> Color:
     """Blends two colours; ``share`` is the second one's part, 0..1."""
     keep = 1 - share
-    return (
-        first[0] * keep + second[0] * share,
-        first[1] * keep + second[1] * share,
-        first[2] * keep + second[2] * share,
-    )
+    (red, green, blue), (r, g, b) = first, second
+    return red * keep + r * share, green * keep + g * share, blue * keep + b * share
 
 
 def scale(color: Color, gain: float) -> Color:

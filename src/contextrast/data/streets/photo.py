@@ -6,27 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextrast.data.streets import fields
-from contextrast.data.streets.canvas import (
-    BICYCLIST,
-    BUILDING,
-    CAR,
-    FENCE,
-    PAVEMENT,
-    PEDESTRIAN,
-    POLE,
-    ROAD,
-    SIGN,
-    SKY,
-    TREE,
-    VOID,
-    Pixels,
-)
+from contextrast.data.streets.canvas import ID, Pixels
 from contextrast.data.streets.chance import Chance
 
 Bytes = NDArray[np.uint8]
 
 _RANK: Final[Bytes] = np.zeros(256, dtype=np.uint8)
-_RANK[[ROAD, BUILDING, SKY, TREE, CAR, PAVEMENT, SIGN, FENCE, POLE, PEDESTRIAN, BICYCLIST]] = range(1, 12)
+_COMMON_TO_RARE: Final = (
+    "Road", "Building", "Sky", "Tree", "Car", "Pavement", "SignSymbol", "Fence", "Pole", "Pedestrian", "Bicyclist",
+)  # fmt: skip
+_RANK[[ID[name] for name in _COMMON_TO_RARE]] = range(1, 12)
 
 
 def photograph(canvas: Pixels, chance: Chance) -> Bytes:
@@ -82,9 +71,9 @@ def annotate(canvas: Pixels, chance: Chance) -> Bytes:
     rim[:-1] |= rank[:-1] < rank[1:]
     rim[1:] |= rank[1:] < rank[:-1]
     rim &= fields.window(fields.blotches(), height, width, chance) > chance.integer(60, 130)
-    mask[rim] = VOID
+    mask[rim] = ID["void"]
     edge = chance.integer(0, 2)  # the picture's own rim
-    mask[:edge] = mask[height - edge :] = mask[:, :edge] = mask[:, width - edge :] = VOID
+    mask[:edge] = mask[height - edge :] = mask[:, :edge] = mask[:, width - edge :] = ID["void"]
     return mask
 
 

@@ -37,7 +37,7 @@ class Place:
         """A thing's colour at a distance: brightened by ``gain``, then faded into the haze."""
         return mix(scale(color, gain), self.street.haze, z / (z + 220))
 
-    def fill(self, box: tuple[float, float, float, float], color: Color, label: int) -> None:
+    def fill(self, box: tuple[float, float, float, float], color: Color, label: str) -> None:
         """Fills a box; it keeps at least one pixel's width and height."""
         left, top = round(box[0]), round(box[1])
         right, bottom = max(round(box[0] + box[2]), left + 1), max(round(box[1] + box[3]), top + 1)

@@ -1,6 +1,8 @@
 """Shapes of things: small grids of cell values, drawn once a process, coloured anew each time they are pasted."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,10 @@ class Stencil:
                 inside ^= ((self.y > y0) != (self.y > y1)) & (self.x < crossing)
         self.cells[inside] = value
 
+    def box(self, value: int, left: float, bottom: float, right: float, top: float) -> None:
+        """Fills a rectangle."""
+        self.polygon(value, (left, bottom), (right, bottom), (right, top), (left, top))
+
     def bar(self, value: int, start: tuple[float, float], end: tuple[float, float], width: float) -> None:
         """Draws a thick line with round ends."""
         dx, dy = end[0] - start[0], end[1] - start[1]
@@ -51,60 +57,37 @@ class Stencil:
         self.cells[off <= (width / 2) ** 2] = value
 
 
-@lru_cache(maxsize=1)
-def pedestrians() -> tuple[Sprite, ...]:
-    """People of 1.8 m in boxes of 0.9 x 1.8 m. Cells: 1 skin, 2 hair, 3 coat, 4 legs, 5 shoes, 6 bag."""
-    return tuple(_pedestrian(Chance(11, number)) for number in range(24))
+@cache
+def sprites(kind: str) -> tuple[Sprite, ...]:
+    """The shapes of a kind of thing, by its name in `KINDS`."""
+    return tuple(draw(Chance(stream, number), number) for stream, count, draw in KINDS[kind] for number in range(count))
 
 
-@lru_cache(maxsize=1)
-def cyclists() -> tuple[Sprite, ...]:
-    """Riders in boxes of 1.8 x 1.8 m. Cells: 1 skin, 2 hair or helmet, 3 coat, 4 legs, 5 shoes, 7 tyre, 8 frame."""
-    return tuple(_cyclist(Chance(12, number)) for number in range(24))
-
-
-@lru_cache(maxsize=1)
+@cache
 def cars() -> tuple[tuple[tuple[float, Sprite], ...], ...]:
-    """Models of cars, each as pairs of (share of the width that the side takes, sprite), the side on the right.
-
-    Cells: 1 body, 2 side of the body, 3 window, 4 side window, 5 tyre, 6 lamp, 7 plate, 8 shadow gap, 9 roof.
-    """
+    """Models of cars, each as pairs of (share of the width that the side takes, sprite), the side on the right."""
     sides = (0.0, 0.15, 0.3, 0.45, 0.6)
     return tuple(tuple((side, _car(Chance(13, number), side)) for side in sides) for number in range(8))
 
 
-@lru_cache(maxsize=1)
-def crowns() -> tuple[Sprite, ...]:
-    """Trees' crowns. Cells: 1..6 leaves from dark to bright, 7 branches, `SEE_THROUGH`."""
-    leafy = [_crown(Chance(14, number)) for number in range(20)]
-    return (*leafy, *(_bare_crown(Chance(15, number)) for number in range(8)))
-
-
-@lru_cache(maxsize=1)
-def signs() -> tuple[Sprite, ...]:
-    """Traffic signs in square boxes, round, triangular, square. Cells: 1 border, 2 face, 3 symbol."""
-    return tuple(_sign(Chance(16, number), number % 3) for number in range(18))
-
-
-@lru_cache(maxsize=1)
-def traffic_light() -> Sprite:
-    """A traffic light in a box of 1 x 3. Cells: 1 case, 2 red, 3 amber, 4 green."""
+def _traffic_light(_: Chance, __: int) -> Sprite:
+    """A box of 1 x 3. Cells: 1 case, 2 red, 3 amber, 4 green."""
     stencil = Stencil(1, 3, 16)
-    stencil.polygon(1, (0, 0), (1, 0), (1, 3), (0, 3))
+    stencil.box(1, 0, 0, 1, 3)
     for value, y in ((2, 2.45), (3, 1.5), (4, 0.55)):
         stencil.ellipse(value, 0.5, y, 0.34, 0.34)
     return stencil.cells
 
 
-@lru_cache(maxsize=1)
-def shadow() -> Sprite:
+def _shadow(_: Chance, __: int) -> Sprite:
     """A dark spot on the ground. Cell: 1."""
     stencil = Stencil(2, 1, 32)
     stencil.ellipse(1, 1, 0.5, 1, 0.5)
     return stencil.cells
 
 
-def _pedestrian(chance: Chance) -> Sprite:
+def _pedestrian(chance: Chance, _: int) -> Sprite:
+    """Someone of 1.8 m in a box of 0.9 x 1.8 m. Cells: 1 skin, 2 hair, 3 coat, 4 legs, 5 shoes, 6 bag."""
     stencil = Stencil(0.9, 1.8, 64)
     middle, stride = 0.45, chance.uniform(0.0, 0.26)
     hip, shoulder = chance.uniform(0.8, 0.92), chance.uniform(1.38, 1.46)
@@ -116,9 +99,8 @@ def _pedestrian(chance: Chance) -> Sprite:
         stencil.bar(4, (middle + side * 0.07, hip), knee, 0.17)
         stencil.bar(4, knee, foot, 0.13)
         stencil.bar(5, foot, (foot[0] + 0.09, 0.05), 0.1)
-    stencil.polygon(
-        3, (middle - broad, shoulder), (middle + broad, shoulder), (middle + 0.2, coat), (middle - 0.2, coat)
-    )
+    sides = (middle - broad, shoulder), (middle + broad, shoulder)
+    stencil.polygon(3, *sides, (middle + 0.2, coat), (middle - 0.2, coat))
     swing = chance.uniform(0.0, 0.16)
     for side in (-1, 1):
         elbow = (middle + side * (broad + swing * 0.6), 1.12)
@@ -131,8 +113,11 @@ def _pedestrian(chance: Chance) -> Sprite:
     return stencil.cells
 
 
-def _cyclist(chance: Chance) -> Sprite:
-    """A rider seen from the side, foreshortened towards the view from behind."""
+def _cyclist(chance: Chance, _: int) -> Sprite:
+    """A rider seen from the side, foreshortened towards the view from behind, in a box of 1.8 x 1.8 m.
+
+    Cells: 1 skin, 2 hair or helmet, 3 coat, 4 legs, 5 shoes, 7 tyre, 8 frame.
+    """
     stencil = Stencil(1.8, 1.8, 64)
     squeeze = chance.pick((0.2, 0.35, 0.6, 0.85, 1.0))
 
@@ -163,7 +148,10 @@ def _cyclist(chance: Chance) -> Sprite:
 
 
 def _car(chance: Chance, side: float) -> Sprite:
-    """An end of 1.75 m, and beside it as much side as ``side`` (share of the whole width) says."""
+    """An end of 1.75 m, and beside it as much side as ``side`` (share of the whole width) says.
+
+    Cells: 1 body, 2 side of the body, 3 window, 4 side window, 5 tyre, 6 lamp, 7 plate, 8 shadow gap, 9 roof.
+    """
     van = chance.happens(0.25)
     high = chance.uniform(1.9, 2.4) if van else chance.uniform(1.4, 1.65)
     end, strip = 1.75, 1.75 * side / (1 - side)
@@ -181,22 +169,18 @@ def _car(chance: Chance, side: float) -> Sprite:
         for share in (0.2, 0.82):
             stencil.ellipse(5, end + strip * share, 0.3 + lift * share, 0.1 * strip + 0.03, 0.31)
     stencil.polygon(1, (0, 0.24), (end, 0.24), (end, belt), (end - slope, high), (slope, high), (0, belt))
-    stencil.polygon(
-        3,
-        (0.12, belt + 0.04),
-        (end - 0.12, belt + 0.04),
-        (end - slope - 0.08, high - 0.12),
-        (slope + 0.08, high - 0.12),
-    )
-    stencil.polygon(9, (slope, high), (end - slope, high), (end - slope, high - 0.06), (slope, high - 0.06))
+    sill, lintel = belt + 0.04, high - 0.12
+    stencil.polygon(3, (0.12, sill), (end - 0.12, sill), (end - slope - 0.08, lintel), (slope + 0.08, lintel))
+    stencil.box(9, slope, high - 0.06, end - slope, high)
     for x in (0.04, end - 0.3):
-        stencil.polygon(5, (x, 0), (x + 0.24, 0), (x + 0.24, 0.3), (x, 0.3))
-        stencil.polygon(6, (x, belt - 0.26), (x + 0.26, belt - 0.26), (x + 0.26, belt - 0.08), (x, belt - 0.08))
-    stencil.polygon(7, (0.62, 0.42), (1.13, 0.42), (1.13, 0.54), (0.62, 0.54))
+        stencil.box(5, x, 0, x + 0.24, 0.3)
+        stencil.box(6, x, belt - 0.26, x + 0.26, belt - 0.08)
+    stencil.box(7, 0.62, 0.42, 1.13, 0.54)
     return stencil.cells
 
 
-def _crown(chance: Chance) -> Sprite:
+def _crown(chance: Chance, _: int) -> Sprite:
+    """A tree's crown. Cells: 1..6 leaves from dark to bright, `SEE_THROUGH`."""
     stencil = Stencil(2, 2, 48)
     rough = fields.window(fields.clouds(), 96, 96, chance) / 255
     fine = fields.window(fields.blotches(), 96, 96, chance) / 255
@@ -211,8 +195,8 @@ def _crown(chance: Chance) -> Sprite:
     return stencil.cells
 
 
-def _bare_crown(chance: Chance) -> Sprite:
-    """Branches before the sky: the gaps belong to the tree all the same."""
+def _bare_crown(chance: Chance, _: int) -> Sprite:
+    """Branches before the sky: the gaps belong to the tree all the same. Cells: 7 branches, `SEE_THROUGH`."""
     stencil = Stencil(2, 2, 48)
     stencil.ellipse(SEE_THROUGH, 1, 1.05, chance.uniform(0.45, 0.65), chance.uniform(0.6, 0.8))
     tips = [(1.0, 0.0, 1.0, 0.7, 0.12)]
@@ -227,17 +211,29 @@ def _bare_crown(chance: Chance) -> Sprite:
     return stencil.cells
 
 
-def _sign(chance: Chance, corners: int) -> Sprite:
+def _sign(chance: Chance, number: int) -> Sprite:
+    """A round, a triangular or a square one in a square box. Cells: 1 border, 2 face, 3 symbol."""
     stencil = Stencil(1, 1, 24)
-    if corners == 0:
+    if number % 3 == 0:
         stencil.ellipse(1, 0.5, 0.5, 0.5, 0.5)
         stencil.ellipse(2, 0.5, 0.5, 0.36, 0.36)
-    elif corners == 1:
+    elif number % 3 == 1:
         stencil.polygon(1, (0, 0.04), (1, 0.04), (0.5, 0.96))
         stencil.polygon(2, (0.2, 0.16), (0.8, 0.16), (0.5, 0.7))
     else:
-        stencil.polygon(1, (0, 0), (1, 0), (1, 1), (0, 1))
-        stencil.polygon(2, (0.08, 0.08), (0.92, 0.08), (0.92, 0.92), (0.08, 0.92))
+        stencil.box(1, 0, 0, 1, 1)
+        stencil.box(2, 0.08, 0.08, 0.92, 0.92)
     if chance.happens(0.7):
         stencil.bar(3, (0.5, 0.3), (0.5 + chance.uniform(-0.15, 0.15), 0.62), 0.12)
     return stencil.cells
+
+
+KINDS: Final[dict[str, tuple[tuple[int, int, Callable[[Chance, int], Sprite]], ...]]] = {
+    "pedestrian": ((11, 24, _pedestrian),),
+    "cyclist": ((12, 24, _cyclist),),
+    "crown": ((14, 20, _crown), (15, 8, _bare_crown)),
+    "sign": ((16, 18, _sign),),
+    "traffic light": ((0, 1, _traffic_light),),
+    "shadow": ((0, 1, _shadow),),
+}
+"""What is drawn for each kind: the stream of its draws, how many, and by what."""

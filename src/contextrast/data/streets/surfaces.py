@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from contextrast.data.streets.canvas import Color, Pixels, darker, mix, pack, scale
+from contextrast.data.streets.canvas import Color, Pixels, darker, hex_colors, mix, rgb, scale
 from contextrast.data.streets.chance import Chance
 
 TEXELS_PER_METRE: Final = 16
@@ -19,25 +19,12 @@ FENCES: Final = range(38, 50)
 SURFACES: Final = 50
 """Numbers of the surfaces in the atlas; ``SURFACES`` further on is the same surface in the shade."""
 
-MATERIALS: Final[tuple[Color, ...]] = (
-    (124, 72, 56),  # red brick
-    (150, 104, 78),  # light brick
-    (86, 62, 52),  # dark brick
-    (176, 164, 140),  # sandstone
-    (206, 204, 198),  # white render, as bright as an overcast sky
-    (142, 142, 140),  # concrete, as grey as the road
-    (108, 110, 112),  # dark concrete
-    (186, 176, 120),  # yellow render
-    (138, 150, 162),  # blue-grey cladding
-    (78, 80, 66),  # mossy stone, nearly as dark and green as a tree
-)
-LEAVES: Final[tuple[Color, ...]] = (
-    (74, 98, 48),
-    (52, 74, 40),
-    (44, 54, 34),
-    (104, 112, 58),
-    (122, 104, 46),  # in autumn, near to brick
-)
+MATERIALS: Final = hex_colors("7c4838 96684e 563e34 b0a48c ceccc6 8e8e8c 6c6e70 bab078 8a96a2 4e5042")
+"""Red, light and dark brick; sandstone; white render, as bright as an overcast sky; concrete, as grey as the road, and
+darker; yellow render; blue-grey cladding; mossy stone, nearly as dark and green as a tree."""
+
+LEAVES: Final = hex_colors("4a6230 344a28 2c3622 68703a 7a682e")
+"""The last one in autumn, near to brick."""
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +49,7 @@ def wall_color(facade: int) -> Color:
 
 
 def _flat(color: Color) -> Pixels:
-    return np.full((ROWS, COLUMNS), pack(color, 0), dtype="<u4")
+    return np.full((ROWS, COLUMNS), rgb(color), dtype="<u4")
 
 
 def _speckle(texture: Pixels, chance: Chance, strength: int) -> Pixels:
@@ -77,20 +64,20 @@ def _speckle(texture: Pixels, chance: Chance, strength: int) -> Pixels:
 def _facade(chance: Chance, base: Color) -> Pixels:
     texture = _flat(base)
     if chance.happens(0.5):  # courses of bricks or panels
-        texture[:: chance.integer(3, 8)] = pack(scale(base, chance.uniform(0.8, 0.95)), 0)
+        texture[:: chance.integer(3, 8)] = rgb(scale(base, chance.uniform(0.8, 0.95)))
     storey = chance.integer(42, 58)
     pitch = COLUMNS // chance.integer(3, 6)
     wide, high = int(pitch * chance.uniform(0.35, 0.7)), int(storey * chance.uniform(0.4, 0.65))
-    frame = pack(chance.pick(((215, 213, 208), (60, 58, 56), scale(base, 0.7))), 0)
+    frame = rgb(chance.pick(((215, 213, 208), (60, 58, 56), scale(base, 0.7))))
     glass = chance.pick(((38, 44, 54), (70, 82, 96), (150, 168, 186), (96, 88, 70)))
     for floor in range(storey, ROWS - high, storey):
         for left in range(pitch // 4, COLUMNS, pitch):
             texture[floor - 1 : floor + high + 1, left - 1 : left + wide + 1] = frame
             pane = scale(glass, chance.uniform(0.7, 1.2))
-            texture[floor : floor + high, left : left + wide] = pack(pane, 0)
+            texture[floor : floor + high, left : left + wide] = rgb(pane)
             texture[floor : floor + high, left + wide // 2] = frame
     _ground_floor(texture, chance, base, storey)
-    texture[ROWS - 10 :] = pack(scale(base, 0.6), 0)
+    texture[ROWS - 10 :] = rgb(scale(base, 0.6))
     return _speckle(texture, chance, chance.integer(6, 18))
 
 
@@ -100,34 +87,34 @@ def _ground_floor(texture: Pixels, chance: Chance, base: Color, storey: int) -> 
         board = chance.pick(
             ((150, 40, 40), (40, 70, 140), (40, 110, 70), (200, 170, 60), (60, 60, 66), (190, 190, 190))
         )
-        texture[: storey - 12] = pack((48, 46, 46), 0)
+        texture[: storey - 12] = rgb((48, 46, 46))
         for left in range(0, COLUMNS, 32):
             shine = chance.uniform(0.6, 1.6)
-            texture[6 : storey - 16, left + 3 : left + 29] = pack(scale((72, 76, 82), shine), 0)
-        texture[storey - 14 : storey - 4] = pack(board, 0)
+            texture[6 : storey - 16, left + 3 : left + 29] = rgb(scale((72, 76, 82), shine))
+        texture[storey - 14 : storey - 4] = rgb(board)
         for left in range(6, COLUMNS - 10, 11):
-            texture[storey - 11 : storey - 7, left : left + chance.integer(2, 8)] = pack((225, 222, 210), 0)
+            texture[storey - 11 : storey - 7, left : left + chance.integer(2, 8)] = rgb((225, 222, 210))
         return
     for left in range(chance.integer(4, 20), COLUMNS - 16, 40):
-        texture[: storey - 10, left : left + 14] = pack(scale(base, chance.uniform(0.35, 0.8)), 0)
-        texture[14 : storey - 12, left + 20 : left + 34] = pack((58, 64, 72), 0)
+        texture[: storey - 10, left : left + 14] = rgb(scale(base, chance.uniform(0.35, 0.8)))
+        texture[14 : storey - 12, left + 20 : left + 34] = rgb((58, 64, 72))
 
 
 def _foliage(chance: Chance, color: Color) -> Pixels:
     texture = _flat(color)
     spots = chance.bytes(ROWS, COLUMNS)
-    texture[spots < 90] = pack(scale(color, 0.6), 0)
-    texture[spots > 215] = pack(scale(color, 1.35), 0)
+    texture[spots < 90] = rgb(scale(color, 0.6))
+    texture[spots > 215] = rgb(scale(color, 1.35))
     return _speckle(texture, chance, 20)
 
 
 def _railing(chance: Chance) -> Pixels:
     paint = chance.pick(((40, 42, 42), (62, 70, 64), (150, 150, 148), (186, 188, 186)))
     texture = np.zeros((ROWS, COLUMNS), dtype="<u4")
-    texture[:, :: chance.integer(3, 6)] = pack(paint, 0)
-    texture[:, ::32] = texture[:, 1::32] = pack(scale(paint, 0.85), 0)
+    texture[:, :: chance.integer(3, 6)] = rgb(paint)
+    texture[:, ::32] = texture[:, 1::32] = rgb(scale(paint, 0.85))
     top = chance.integer(16, 24)
-    texture[top - 2 : top] = texture[2:4] = pack(paint, 0)
+    texture[top - 2 : top] = texture[2:4] = rgb(paint)
     texture[top:] = texture[top - 1]  # whatever height a scene asks for ends in the rail
     return _speckle(texture, chance, 16)
 
@@ -135,14 +122,14 @@ def _railing(chance: Chance) -> Pixels:
 def _boards(chance: Chance) -> Pixels:
     wood = mix((122, 88, 60), (128, 126, 120), chance.unit())
     texture = _flat(wood)
-    texture[:, :: chance.integer(4, 7)] = pack(scale(wood, 0.65), 0)
-    texture[:, ::32] = pack(scale(wood, 0.5), 0)
+    texture[:, :: chance.integer(4, 7)] = rgb(scale(wood, 0.65))
+    texture[:, ::32] = rgb(scale(wood, 0.5))
     return _speckle(texture, chance, 22)
 
 
 def _low_wall(chance: Chance) -> Pixels:
     stone = scale(chance.pick(MATERIALS), chance.uniform(0.8, 1.1))
     texture = _flat(stone)
-    texture[::4] = pack(scale(stone, 0.8), 0)
-    texture[14:] = pack(scale(stone, 1.2), 0)
+    texture[::4] = rgb(scale(stone, 0.8))
+    texture[14:] = rgb(scale(stone, 1.2))
     return _speckle(texture, chance, 18)

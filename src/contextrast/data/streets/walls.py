@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contextrast.data.streets import surfaces
 from contextrast.data.streets.backdrop import Street
-from contextrast.data.streets.canvas import BUILDING, FENCE, TREE, Camera, Pixels, mix, pack, scale, show
+from contextrast.data.streets.canvas import ID, Camera, Pixels, mix, pack, scale, show
 from contextrast.data.streets.chance import Chance
 
 FAR: Final = 130.0  # metres; beyond it only the skyline is drawn
@@ -28,7 +28,7 @@ class Wall:
         length: Length along the street.
         height: Height.
         surface: Number in `surfaces.atlas`.
-        label: Train id.
+        label: Class.
     """
 
     side: int
@@ -37,7 +37,7 @@ class Wall:
     length: float
     height: float
     surface: int
-    label: int
+    label: str
 
 
 def paint_fronts(canvas: Pixels, camera: Camera, chance: Chance, street: Street) -> None:
@@ -52,13 +52,13 @@ def paint_fronts(canvas: Pixels, camera: Camera, chance: Chance, street: Street)
             if not chance.happens(0.6 if open_country else 0.15):
                 height = chance.uniform(4.5, 8) if open_country else chance.uniform(6, 15.5)
                 facade = common if chance.happens(0.3) else chance.pick(surfaces.FACADES)
-                walls.append(Wall(side, abs(front), start, length, height, facade + shade, BUILDING))
+                walls.append(Wall(side, abs(front), start, length, height, facade + shade, "Building"))
             elif chance.happens(0.8):
                 height, hedge = chance.uniform(0.8, 4.0), chance.pick(surfaces.HEDGES)
-                walls.append(Wall(side, abs(front), start, length, height, hedge + shade, TREE))
+                walls.append(Wall(side, abs(front), start, length, height, hedge + shade, "Tree"))
             start += length
         for wall in reversed(walls):
-            if wall.label == BUILDING:
+            if wall.label == "Building":
                 _paint_gable(canvas, camera, chance, street, wall)
         paint_walls(canvas, camera, walls)
 
@@ -119,7 +119,7 @@ def _wall_of_column(
         first, last = (min(max(round(end), 0), camera.width) for end in sorted(ends))
         if first < last:
             reach[first:last], height[first:last] = wall.across, wall.height
-            texel[first:last], label[first:last] = wall.surface * surfaces.ROWS * surfaces.COLUMNS, wall.label << 24
+            texel[first:last], label[first:last] = wall.surface * surfaces.ROWS * surfaces.COLUMNS, ID[wall.label] << 24
             left, right = min(left, first), max(right, last)
     span = slice(left, right)
     return left, right, (reach[span], height[span], texel[span], label[span])
@@ -140,6 +140,6 @@ def fence_panels(
     start, height = 1 / chance.uniform(1 / 40, 1 / 4), chance.uniform(0.9, 1.7)
     panels: list[tuple[float, Callable[[], None]]] = []
     for number in range(chance.integer(1, 4)):
-        wall = Wall(side, across, start + _PANEL * number, _PANEL, height, surface, FENCE)
+        wall = Wall(side, across, start + _PANEL * number, _PANEL, height, surface, "Fence")
         panels.append((wall.start + _PANEL, partial(paint_walls, canvas, camera, (wall,))))
     return panels
