@@ -39,17 +39,17 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_a_record_with_its_images(finished):
     folder, printed = finished
-    record = json.loads((folder / "results" / "streets" / "ce" / "0.json").read_text())
+    record = json.loads((folder / "results" / "streets" / "loss-ce" / "0.json").read_text())
     assert (record["recipe"], record["variant"], record["seed"]) == ("streets", "ce", 0)
     assert record["environment"]["hardware"]["torch_threads"] == 1
     assert "command" not in record["environment"]
     assert record["metrics"]["train_seconds"] > 0
     assert 0 <= record["metrics"]["b_miou"]["b_miou_3"] <= 1
     assert "data.num_workers=0" not in record["overrides"], "how files are read changes nothing"
-    images = read_image_counts(folder / "results" / "streets" / "ce" / "0.npz")
+    images = read_image_counts(folder / "results" / "streets" / "loss-ce" / "0.npz")
     assert len(images.names) == 4
     np.testing.assert_array_equal(images.confusion(images.whole)[:, :-1], record["metrics"]["confusion"])
-    run_dir = folder / "runs" / "compare" / "streets" / "ce" / "0"
+    run_dir = folder / "runs" / "compare" / "streets" / "loss-ce" / "0"
     assert (run_dir / "metrics.json").is_file()
     for shown in ("loss=ce", "thin mIoU %", "B-mIoU %", "pixel acc. %"):
         assert shown in printed
@@ -74,15 +74,15 @@ def test_a_run_of_ones_own_is_taken(finished, tmp_path, monkeypatch):
     """The folder of a finished training, which lies elsewhere; its evaluation is there already."""
     folder, _ = finished
     run_dir = tmp_path / "my run"
-    shutil.copytree(folder / "runs" / "compare" / "streets" / "ce" / "0", run_dir)
+    shutil.copytree(folder / "runs" / "compare" / "streets" / "loss-ce" / "0", run_dir)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(series, "_call", lambda *_: pytest.fail("a run was started"))
     arguments = [*STREETS, "--take", str(run_dir), "--results", "results/mine"]
     compare.main(arguments)
-    paths = [root / "ce" / name for root in (tmp_path / "results" / "mine",) for name in ("0.json", "0.npz")]
-    first = json.loads((folder / "results" / "streets" / "ce" / "0.json").read_text())
+    paths = [root / "loss-ce" / name for root in (tmp_path / "results" / "mine",) for name in ("0.json", "0.npz")]
+    first = json.loads((folder / "results" / "streets" / "loss-ce" / "0.json").read_text())
     assert json.loads(paths[0].read_text()) == first | {"recipe": "mine"}
-    assert paths[1].read_bytes() == (folder / "results" / "streets" / "ce" / "0.npz").read_bytes()
+    assert paths[1].read_bytes() == (folder / "results" / "streets" / "loss-ce" / "0.npz").read_bytes()
     assert (run_dir / "checkpoints" / "last.ckpt").is_file(), "what is not the series' own is left alone"
     for wrong, words in ((arguments, "already"), ([*arguments[:-1], "x", "data.batch_size=3"], "data.batch_size=3")):
         with pytest.raises(ConfigError, match=words):
@@ -91,7 +91,7 @@ def test_a_run_of_ones_own_is_taken(finished, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lacking", ["config.yaml", "metrics.json", "checkpoints/last.ckpt"])
 def test_folders_without_a_finished_run_are_not_taken(finished, tmp_path, lacking):
-    shutil.copytree(finished[0] / "runs" / "compare" / "streets" / "ce" / "0", tmp_path / "run")
+    shutil.copytree(finished[0] / "runs" / "compare" / "streets" / "loss-ce" / "0", tmp_path / "run")
     (tmp_path / "run" / lacking).unlink()
     with pytest.raises(ConfigError, match=rf"--take .*{lacking.replace('.', '[.]')}"):
         Series(tmp_path / "results", tmp_path / "runs").taken(tmp_path / "run")
@@ -99,7 +99,7 @@ def test_folders_without_a_finished_run_are_not_taken(finished, tmp_path, lackin
 
 def test_the_loss_of_a_taken_run_is_known_where_nobody_typed_it(finished, tmp_path):
     run_dir = tmp_path / "run"
-    shutil.copytree(finished[0] / "runs" / "compare" / "streets" / "ce" / "0", run_dir)
+    shutil.copytree(finished[0] / "runs" / "compare" / "streets" / "loss-ce" / "0", run_dir)
     (run_dir / "overrides.yaml").write_text(yaml.safe_dump(["loss.alpha=1", "data.root=x", "seed=0"]))
     assert Series(tmp_path / "results", tmp_path / "runs").taken(run_dir).name == "ce loss.alpha=1, seed 0"
     (run_dir / "overrides.yaml").write_text(yaml.safe_dump(["loss=ce", "data=camvid"]))
@@ -134,8 +134,8 @@ def test_a_failed_run_leaves_the_others_alone_and_is_named(tmp_path, monkeypatch
     assert stopped.value.code == 1
     assert "ce, seed 0: train failed" in capsys.readouterr().err
     assert [name for name, _ in called] == ["ce, seed 0", "contextrast, seed 0", "contextrast, seed 0"]
-    assert (tmp_path / "results/x/contextrast/0.json").is_file()
-    assert not (tmp_path / "runs/compare/x/contextrast/0/checkpoints").exists(), "what is recorded needs none"
+    assert (tmp_path / "results/x/loss-contextrast/0.json").is_file()
+    assert not (tmp_path / "runs/compare/x/loss-contextrast/0/checkpoints").exists(), "what is recorded needs none"
 
 
 def calls(monkeypatch, folder, prepare):
@@ -216,17 +216,7 @@ def test_results_of_earlier_folder_names_are_found(tmp_path):
     made = Series(results, tmp_path, ["experiment=camvid_short", "data.root=/somewhere", "data.num_workers=1"])
     jobs = made.jobs([Variant.parse("contextrast loss.negatives.error_map=others")], [0, 1])
     assert [job.seed for job in jobs] == [1]
-    assert jobs[0].record == results / "contextrast__negatives.error_map-others" / "1.json"
-
-
-@pytest.mark.parametrize(
-    ("text", "folder"),
-    [("ce", "ce"), ("contextrast loss/negatives=all", "contextrast__negatives-all"),
-     ("ce loss/base=lovasz +loss.x=1", "ce__base-lovasz__x-1"),
-     ("contextrast loss.alpha=0.2 module.loss_lr_ratio=10", "contextrast__alpha-0.2__module.loss_lr_ratio-10")],
-)  # fmt: skip
-def test_folders_are_called_by_loss_and_overrides(text, folder):
-    assert Variant.parse(text).folder == folder
+    assert jobs[0].record == results / "loss-contextrast__loss.negatives.error_map-others" / "1.json"
 
 
 def test_folders_have_no_characters_that_shells_read_and_stay_apart():

@@ -65,5 +65,5 @@ def test_named_modules_of_encoder_and_decoder_mix(settings):
 
 
 def test_the_rule_for_stage_weights_is_in_the_message():
-    with pytest.raises(ConfigError, match=r"4 values for 2 feature maps.*one weight.*model\.contrast_on"):
+    with pytest.raises(ConfigError, match=r"4 values for 2 feature maps.*one weight"):
         ContextrastLoss(num_classes=3, in_channels=[64, 256])

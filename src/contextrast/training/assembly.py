@@ -48,10 +48,10 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         network = network.to(memory_format=torch.channels_last)
     use_float32_depthwise_backward(network)
     settings = plain(config)
-    settings["loss"] = with_class_weights(settings["loss"], datamodule)
     # What a loss draws for its own parameters must not move the draws that follow: runs of one seed then see the same
     # dropout whatever the loss, so that their difference is that of the losses.
     with torch.random.fork_rng(devices=[]):
+        settings["loss"] = with_class_weights(settings["loss"], datamodule)
         loss = instantiate(
             settings["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
         )
