@@ -18,7 +18,7 @@ def test_a_refused_step_can_be_run_again(composed, tmp_path):
     with torch.no_grad():
         next(module.loss.parameters()).fill_(float("nan"))
     trainer = build_trainer(config.trainer, [], [])
-    with pytest.raises(NonFiniteLossError, match=r"To run it again: contextrast\.replay\.load_replay"):
+    with pytest.raises(NonFiniteLossError, match=r"To run it again: contextrast\.training\.replay\.load_replay"):
         trainer.fit(module, datamodule)
     (path,) = (tmp_path / "run").glob("replay_*.pt")
     again, batches = load_replay(path)
