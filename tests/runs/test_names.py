@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contextrast.runs.names import former_name, job_name, path_name, present, result_file
+from contextrast.runs.names import former_name, job_name, path_name, present
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=200)
@@ -90,14 +90,3 @@ def test_a_former_folder_is_gone_on_with_unless_there_is_a_present_one(tmp_path)
     (tmp_path / "loss-ce").mkdir()
     assert present(tmp_path, "loss-ce", "loss=ce") == "loss-ce"
     assert present(tmp_path, "short", "x" * 300) == "short"
-
-
-def test_results_of_a_variant_are_found_under_either_name(tmp_path):
-    variant = "contextrast loss.alpha=0.2 loss/negatives=all"
-    new = tmp_path / "loss-contextrast__loss.alpha-0.2__loss~negatives-all" / "3.json"
-    former = tmp_path / "contextrast,alpha=0.2,negatives=all" / "3.json"
-    assert result_file(tmp_path, variant, 3) == new
-    for path in (former, new):
-        path.parent.mkdir()
-        path.write_text("{}")
-        assert result_file(tmp_path, variant, 3) == path

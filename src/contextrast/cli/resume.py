@@ -44,9 +44,9 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
             "contextrast-train made; a copied checkpoint can be fine-tuned with model.weights=PATH."
         )
     again = [text for key, text in by_key(recorded).items() if key not in asked]
-    again.append(f"resume={_quoted(checkpoint)}")
+    again.append(f"resume={quoted(checkpoint)}")
     if "hydra.run.dir" not in asked:
-        again.append(f"hydra.run.dir={_quoted(run_dir)}")
+        again.append(f"hydra.run.dir={quoted(run_dir)}")
     if {"ablation", "search"} & set(by_key(recorded)):
         again.append("hydra.mode=RUN")  # a job of a sweep is resumed by itself
     place = next(place for place, text in enumerate(arguments) if by_key([text]).keys() == {"resume"})
@@ -138,13 +138,13 @@ def _runs(asked: Mapping[str, str]) -> Path:
 
 
 def _unquoted(text: str) -> str:
-    """The value of an override as typed, or as `_quoted` makes it."""
+    """The value of an override as typed, or as `quoted` makes it."""
     value = text.partition("=")[2]
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     return value
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """A path as Hydra's override grammar takes it, whatever characters it has."""
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

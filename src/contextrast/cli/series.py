@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.cli.resume import LAST
+from contextrast.cli.resume import LAST, quoted
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.records import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
@@ -208,11 +208,6 @@ class Series:
                 f"{record.path} is a result of other overrides ({there}) than those asked for ({here}). Name another "
                 "folder with --results."
             )
-
-
-def quoted(path: Path) -> str:
-    """A path as Hydra's override grammar takes it, whatever characters it has."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _chosen_loss(run_dir: Path) -> str:

@@ -147,11 +147,11 @@ class ContextualContrast(Stateful):
             values = diagnose_stages(
                 seen.stages, seen.similarities, self._counts(seen), seen.pixels > 0, self.temperature
             )
-        if self.running_anchors is not None:
-            values |= self.running_anchors.diagnose()
-        if self.memory is not None:
-            values |= self.memory.diagnose(_batch_anchors(seen))
-        return values
+            if self.running_anchors is not None:
+                values |= self.running_anchors.diagnose()
+            if self.memory is not None:
+                values |= self.memory.diagnose(_batch_anchors(seen))
+            return values
 
     def _compare(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StageComparison:
         self._check(embeddings, target, prediction)

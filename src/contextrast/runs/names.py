@@ -62,21 +62,6 @@ def variant_overrides(variant: str) -> list[str]:
     return [f"loss={loss}", *overrides]
 
 
-def result_file(folder: Path, variant: str, seed: int) -> Path:
-    """Where the result of a variant lies, ``<variant>/<seed>.json``; one under its former name counts.
-
-    Args:
-        folder: The recipe's.
-        variant: See `variant_overrides`.
-        seed: The run's seed.
-    """
-    loss, *overrides = variant.split()
-    former = ",".join([loss, *(re.sub(r"^loss[./]", "", text) for text in overrides)])
-    path = folder / path_name(variant_overrides(variant)) / f"{seed}.json"
-    earlier = folder / former / f"{seed}.json"
-    return earlier if earlier.is_file() and not path.is_file() else path
-
-
 def present(folder: Path, name: str, former: str) -> str:
     """The name that a folder has inside another one: the former one if it is there, and the present one is not."""
     there = len(former.encode()) <= 255 and (folder / former).is_dir()
