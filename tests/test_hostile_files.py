@@ -3,11 +3,13 @@
 import pickle
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import EpsImagePlugin, Image
 
 from contextrast.checkpoints.contents import load_checkpoint
@@ -42,6 +44,30 @@ def mark(tmp_path):
 def test_the_pickle_is_malicious(tmp_path):
     pickle.loads(pickle.dumps(Creates(tmp_path / "proof")))
     assert (tmp_path / "proof").exists()
+
+
+def run_folder(path, overrides):
+    """A folder as contextrast-train leaves it."""
+    (path / "checkpoints").mkdir(parents=True)
+    torch.save({"state_dict": {}}, path / "checkpoints" / "last.ckpt")
+    (path / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    return path
+
+
+def test_resuming_a_stranger_s_run_executes_nothing_of_it(tmp_path, mark):
+    """A process of its own, as a user starts it: Hydra calls what its callbacks name before the task begins."""
+    (tmp_path / "array.npy").write_bytes(pickle.dumps(Creates(mark)))
+    torch.save(Creates(mark), tmp_path / "weights.pt")
+    (tmp_path / "a.pth").write_text(f"import pathlib; pathlib.Path({str(mark)!r}).touch()\n")
+    attacks = [
+        f"+hydra.callbacks.a={{_target_:numpy.load,file:{tmp_path}/array.npy,allow_pickle:true}}",
+        f"+hydra.callbacks.b={{_target_:torch.load,f:{tmp_path}/weights.pt,weights_only:false}}",
+        f"+hydra.callbacks.c={{_target_:site.addsitedir,sitedir:{tmp_path}}}",
+    ]
+    command = [sys.executable, "-m", "contextrast.cli.train", f"resume={run_folder(tmp_path / 'run', attacks)}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "overrides.yaml" in done.stderr
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])

@@ -76,11 +76,11 @@ def test_no_setting_has_two_rules():
 @pytest.mark.parametrize(
     ("key", "kind"),
     [
-        ("paths.runs", Kind.PLACE),
+        ("paths.runs", Kind.OUTPUT),
         ("logger.wandb.project", Kind.PLACE),
-        ("callbacks.best_checkpoint.dirpath", Kind.PLACE),
+        ("callbacks.best_checkpoint.dirpath", Kind.OUTPUT),
         ("data.root", Kind.PLACE),
-        ("data.cache", Kind.PLACE),
+        ("data.cache", Kind.OUTPUT),
         ("data.num_workers", Kind.EXECUTION),
         ("trainer.accelerator", Kind.EXECUTION),
         ("callbacks.progress.refresh_rate", Kind.EXECUTION),

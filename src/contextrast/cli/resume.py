@@ -2,12 +2,16 @@
 
 import logging
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
+from contextrast.runs.recorded_overrides import recorded_overrides
 from contextrast.runs.records import load
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
 
@@ -30,6 +34,7 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
 
     Raises:
         CheckpointError: If there is nothing to resume.
+        ConfigError: If the run folder asks for more than a run folder may.
     """
     asked = by_key(arguments)
     value = _unquoted(asked.get("resume", ""))
@@ -43,11 +48,14 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
             f"resume={value}: {run_dir} has no overrides.yaml, so it is no run folder. Resuming needs the folder that "
             "contextrast-train made; a copied checkpoint can be fine-tuned with model.weights=PATH."
         )
-    again = [text for key, text in by_key(recorded).items() if key not in asked]
+    found = recorded_overrides(recorded, run_dir / "overrides.yaml", arguments)
+    if found.left:
+        _say(f"Not taken over from {run_dir}: {', '.join(found.left)}. Where to write has to be typed.")
+    again = list(found.taken)
     again.append(f"resume={quoted(checkpoint)}")
     if "hydra.run.dir" not in asked:
         again.append(f"hydra.run.dir={quoted(run_dir)}")
-    if {"ablation", "search"} & set(by_key(recorded)):
+    if {"ablation", "search"} & set(by_key(found.taken)):
         again.append("hydra.mode=RUN")  # a job of a sweep is resumed by itself
     place = next(place for place, text in enumerate(arguments) if by_key([text]).keys() == {"resume"})
     return [*arguments[:place], *again, *arguments[place + 1 :]]
@@ -128,6 +136,12 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
     recorded, asked = recorded | executions(config), asked | executions(settings)
     for key in differing_keys([recorded, asked]):
         log.info("Goes on with %s=%s, before %s", key, asked.get(key, "-"), recorded.get(key, "-"))
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    """Print a line before Hydra has set the log up."""
+    print(text, file=sys.stderr)
 
 
 def _runs(asked: Mapping[str, str]) -> Path:

@@ -11,7 +11,10 @@ class Kind(Enum):
     """What a setting has to do with a run's result."""
 
     PLACE = "place"
-    """Where things lie and what is recorded: other files, the same numbers."""
+    """Where things lie that are read, and what is recorded: other files, the same numbers."""
+
+    OUTPUT = "output"
+    """Where things are written."""
 
     EXECUTION = "execution"
     """How the result is computed: other time and memory, the same numbers up to rounding in another order."""
@@ -84,11 +87,16 @@ def _rules(kind: Kind, reason: str, *patterns: str) -> list[Rule]:
 
 
 RULES: Final = (
-    *_rules(Kind.PLACE, "where folders lie", "paths.**", "trainer.default_root_dir", "trainer.profiler.dirpath"),
-    *_rules(Kind.PLACE, "what is recorded, and where", "logger.**"),
-    *_rules(Kind.PLACE, "where a callback writes", "callbacks.*.dirpath", "callbacks.*.directory", "callbacks.*.path"),
-    *_rules(Kind.PLACE, "where the dataset's files lie", "data.root", "data.dataset.label_root"),
-    *_rules(Kind.PLACE, "where decoded files are kept", "data.cache"),
+    *_rules(Kind.PLACE, "what is recorded", "logger.**"),
+    *_rules(Kind.PLACE, "where the dataset's files lie", "data.root", "data.dataset.label_root", "paths.data"),
+    *_rules(Kind.OUTPUT, "where folders are made", "paths.**", "trainer.default_root_dir", "trainer.profiler.dirpath"),
+    *_rules(Kind.OUTPUT, "where records are written", "logger.*.save_dir"),
+    *_rules(
+        Kind.OUTPUT,
+        "where a callback writes",
+        *("callbacks.*.dirpath", "callbacks.*.directory", "callbacks.*.path", "callbacks.*.filename"),
+    ),
+    *_rules(Kind.OUTPUT, "where decoded files are kept", "data.cache"),
     *_rules(Kind.EXECUTION, "Hydra's: folders, launchers, logs", "hydra.**"),
     *_rules(Kind.EXECUTION, "a run that goes on is the run it was", "resume"),
     *_rules(Kind.EXECUTION, "which jobs a sweep has; what they vary is in their settings", "ablation"),
