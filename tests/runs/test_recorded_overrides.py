@@ -45,7 +45,8 @@ WRITES = [
     "data.cache=/home/me", "callbacks.last_checkpoint.path=/home/me/.bashrc", "callbacks.pictures.directory=..",
     "trainer.default_root_dir=/home/me", "logger.csv.save_dir=/home/me", "callbacks.best_checkpoint.filename=../../x",
     "+callbacks.own.file=../x", r"+callbacks.own.file=C:\\x", "trainer.profiler.dirpath=/tmp",
-    "+callbacks.own.file='~x'", "paths.run_dir=/home/me", "+trainer.weights_save_path=/home/me", "+callbacks.own={files:[/home/me]}",
+    "+callbacks.own.file='~x'", "paths.run_dir=/home/me", "+trainer.weights_save_path=/home/me",
+    "+callbacks.own={files:[/home/me]}",
 ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from contextrast.data.labels import LabelTable
 from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
 from contextrast.models.weight_files import listed, mismatches
+from contextrast.runs.rules import Kind
+from contextrast.runs.settings import kind_of
 
 _NETWORK = "network."
 _HEADS = "loss.heads."
@@ -45,6 +47,15 @@ class Checkpoint:
     weights: dict[str, Tensor]
     head_weights: dict[str, Tensor]
     step: int
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Settings of the data it was trained on: which images with which labels, and where they lay.
+
+        Not how they were read and where decoded files were kept: that is for whoever reads them now to say.
+        """
+        own = (Kind.EXECUTION, Kind.OUTPUT)
+        return {key: value for key, value in self.config["data"].items() if kind_of(f"data.{key}") not in own}
 
     def network(self, overrides: Mapping[str, Any] | None = None) -> Segmenter:
         """The trained network, in evaluation mode.

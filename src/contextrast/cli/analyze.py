@@ -147,7 +147,7 @@ def open_data(arguments: argparse.Namespace, checkpoints: Sequence[Checkpoint]) 
         CheckpointError: If a checkpoint knows other classes.
     """
     given = {} if arguments.data_root is None else {"root": arguments.data_root}
-    datamodule = build_datamodule({**checkpoints[0].config["data"], **given}, DATA)
+    datamodule = build_datamodule({**checkpoints[0].data, **given}, DATA)
     for checkpoint in checkpoints:
         if checkpoint.labels.classes != datamodule.labels.classes:
             raise CheckpointError(

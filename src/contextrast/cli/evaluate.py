@@ -56,7 +56,7 @@ def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataMo
     Raises:
         CheckpointError: If its classes are others than the checkpoint's.
     """
-    datamodule = build_datamodule({**checkpoint.config["data"], **given(config.data)}, DATA)
+    datamodule = build_datamodule({**checkpoint.data, **given(config.data)}, DATA)
     if datamodule.labels.classes != checkpoint.labels.classes:
         raise CheckpointError(
             f"{config.checkpoint} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name} "
