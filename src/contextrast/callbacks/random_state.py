@@ -64,7 +64,8 @@ class RandomState(pl.Callback):
     ) -> None:
         """Take the generators of this process; a checkpoint of another number of processes has them for some."""
         saved = checkpoint.get("random_state", {"generators": [], "validated": False})
-        self._to_set = [rows[rank() % len(rows)] for rows in saved["generators"]]
+        # torch takes a state only if it is a tensor of its own, no view of a row
+        self._to_set = [rows[rank() % len(rows)].clone() for rows in saved["generators"]]
         self._validated = saved["validated"]
 
 

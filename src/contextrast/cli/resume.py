@@ -1,6 +1,7 @@
 """Going on with a run that stopped: its checkpoint, its folder, its settings."""
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
+from contextrast.runs.lock import is_running
 from contextrast.runs.recorded_overrides import recorded_overrides
 from contextrast.runs.records import load
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
@@ -22,6 +24,12 @@ LAST: Final = Path("checkpoints") / "last.ckpt"
 
 _LONGER: Final = ("trainer.max_steps", "recipe.steps")
 """Settings of a run's length: a longer run begins as a shorter one does, where the schedule is the same."""
+
+_BATCH: Final = ("data.batch_size", "trainer.devices", "trainer.num_nodes")
+"""Settings whose product is the number of images per step (per batch, where gradients are accumulated)."""
+
+_ONE_DEVICE: Final = {"trainer.num_nodes": 1, "trainer.sync_batchnorm": False}
+"""What the trainer does where its settings do not say, as those for one device."""
 
 
 def resumed_arguments(arguments: Sequence[str]) -> list[str]:
@@ -65,7 +73,7 @@ def find_checkpoint(asked: str, runs: Path) -> Path:
     """The checkpoint that ``resume=`` names.
 
     Args:
-        asked: ``latest``, a run folder, or a checkpoint.
+        asked: ``latest``, which passes over runs that are being trained, a run folder, or a checkpoint.
         runs: Folder under which the latest is looked for.
 
     Returns:
@@ -75,13 +83,15 @@ def find_checkpoint(asked: str, runs: Path) -> Path:
         CheckpointError: If there is none.
     """
     if asked == "latest":
-        found = sorted(runs.rglob(str(LAST)), key=lambda path: path.stat().st_mtime)
-        if not found:
+        found = sorted(runs.rglob(str(LAST)), key=lambda path: path.stat().st_mtime, reverse=True)
+        idle = next((path for path in found if not is_running(path.parents[1])), None)
+        if idle is None:
+            alive = f"{len(found)} are being trained; no other" if found else "no"
             raise CheckpointError(
-                f"resume=latest: no run under {runs.absolute()} has a {LAST}. A run has one from its first validation "
-                "on. Name another folder with paths.runs=PATH, or a run with resume=PATH."
+                f"resume=latest: {alive} run under {runs.absolute()} has a {LAST}. A run has one from its first "
+                "validation on. Name another folder with paths.runs=PATH, or a run with resume=PATH."
             )
-        return found[-1].absolute()
+        return idle.absolute()
     path = Path(asked).expanduser()
     path = path / LAST if path.is_dir() else path
     if not path.is_file():
@@ -122,8 +132,18 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
         ConfigError: If the settings are others, or the run is finished.
     """
     config = load(path.parents[1] / "config.yaml") or {}
-    recorded, asked = results(config), results(settings)
-    if wrong := [key for key in differing_keys([recorded, asked]) if key not in _LONGER]:
+    recorded, asked = _ONE_DEVICE | results(config), _ONE_DEVICE | results(settings)
+    wrong = [key for key in differing_keys([recorded, asked]) if key not in _LONGER]
+    if set(wrong) & set(_BATCH) and _product(recorded, _BATCH) == _product(asked, _BATCH) is not None:
+        shared = (*_BATCH, "trainer.sync_batchnorm")  # the same images in each step, on another number of devices
+        wrong = [key for key in wrong if key not in shared]
+    if wrong and set(wrong) <= set(_BATCH):
+        raise ConfigError(
+            f"resume={path}: that run's steps are of other images ({differences(recorded, asked, wrong)}). On another "
+            "number of devices it goes on with data.batch_size=N that keeps their number per step; to start another "
+            "run from its weights use model.weights=PATH."
+        )
+    if wrong:
         raise ConfigError(
             f"resume={path}: that run has other settings ({differences(recorded, asked, wrong)}). A run goes on as "
             "what it was, its schedule included; to start another one from its weights use model.weights=PATH."
@@ -136,6 +156,12 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
     recorded, asked = recorded | executions(config), asked | executions(settings)
     for key in differing_keys([recorded, asked]):
         log.info("Goes on with %s=%s, before %s", key, asked.get(key, "-"), recorded.get(key, "-"))
+
+
+def _product(settings: Mapping[str, Any], keys: Sequence[str]) -> int | None:
+    """The product of some settings; None where one is not known, as the number of a machine's devices."""
+    counts = [count for key in keys if isinstance(count := settings.get(key), int)]
+    return math.prod(counts) if len(counts) == len(keys) else None
 
 
 @rank_zero_only

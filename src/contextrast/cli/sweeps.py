@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
@@ -66,7 +67,7 @@ def _devices(trainer: Mapping[str, Any]) -> int:
 
 
 def join_tasks(launcher: Mapping[str, Any]) -> None:
-    """Tell Lightning which of a job's processes this is, where the launcher started several on this machine.
+    """Say which of a job's processes this is, where the launcher started several on this machine.
 
     SLURM says so itself.
     """
@@ -74,7 +75,8 @@ def join_tasks(launcher: Mapping[str, Any]) -> None:
         from submitit.helpers import TorchDistributedEnvironment  # noqa: PLC0415  (an extra)
 
         # Lightning picks the device by the rank among all that it sees
-        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        joined = TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        rank_zero_only.rank = joined.rank  # type: ignore[attr-defined]  # Lightning set it when imported
 
 
 def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:

@@ -18,11 +18,19 @@ from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
 from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
 from contextrast.cli.app import command, refuse_finished
-from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, refuse_other_run, resumed_arguments
+from contextrast.cli.resume import (
+    LAST,
+    checkpoint_of_job,
+    find_checkpoint,
+    quoted,
+    refuse_other_run,
+    resumed_arguments,
+)
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
-from contextrast.errors import ContextrastError, LostProcessError
+from contextrast.errors import ConfigError, ContextrastError, LostProcessError
 from contextrast.reporting.tables import per_class_table
+from contextrast.runs.lock import locked
 from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from contextrast.training.host_memory import keep_freed_memory
@@ -52,6 +60,12 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
         if recorded is not None:
             return recorded
         join_tasks(HydraConfig.get().launcher)
+    with locked(run_dir):
+        return fit(config, settings, run_dir, callbacks)
+
+
+def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: Sequence[pl.Callback]) -> float:
+    """Train in a folder that no other process trains into; arguments, result and errors are those of `train`."""
     resumed = continued(config, settings, run_dir)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
@@ -86,31 +100,43 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     """The checkpoint that the run goes on from, read; what its folder has of later steps is removed. None starts anew.
 
     Raises:
-        ContextrastError: If there is nothing to go on from, or the folder holds a finished run.
+        ContextrastError: If there is nothing to go on from, or the folder holds another run.
     """
     curves = run_dir / "metrics.csv"
     if config.resume is None:
-        if in_sweep():
-            curves.unlink(missing_ok=True)  # rows of an attempt that failed; the logger would continue them
-        else:
-            refuse_finished(run_dir)
-        return None
-    if in_sweep():
+        checkpoint = None
+    elif in_sweep():
         checkpoint = checkpoint_of_job(config.resume, run_dir)
     else:
         checkpoint = find_checkpoint(config.resume, Path(config.paths.runs))
     if checkpoint is None:
-        curves.unlink(missing_ok=True)
+        refuse_begun(run_dir)
+        curves.unlink(missing_ok=True)  # rows of an attempt that failed; the logger would continue them
         return None
     read = valid_checkpoint(checkpoint)
     step = described(read).step
     refuse_other_run(read.path, settings, step)
     if read.path.parents[1] != run_dir.absolute():
-        refuse_finished(run_dir)
+        refuse_begun(run_dir)
     drop_rows(curves, step)
     (run_dir / "metrics.json").unlink(missing_ok=True)
     log.info("Goes on from step %d of %s", step, read.path)
     return read
+
+
+def refuse_begun(run_dir: Path) -> None:
+    """Leave a folder alone that holds a run, finished or not.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    refuse_finished(run_dir)
+    if kept := sorted((run_dir / LAST).parent.glob("*.ckpt")):
+        raise ConfigError(
+            f"{run_dir} holds checkpoints of a run that is not finished ({', '.join(path.name for path in kept)}). "
+            f"Nothing was changed: {'resume=latest' if in_sweep() else f'resume={quoted(run_dir)}'} goes on with it; "
+            "for a new run choose another folder, or remove this one."
+        )
 
 
 def lost_process(error: RuntimeError) -> bool:

@@ -1,0 +1,66 @@
+"""Commands in processes of their own, which can be killed: forked from one that has imported everything."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+
+PATIENCE = 240.0
+"""Seconds after which something that does not come counts as stuck, on a machine that is busy."""
+
+
+def _train(folder, arguments, environment, output):
+    """What a child does: ``contextrast-train``, from its command line on."""
+    os.chdir(folder)
+    os.environ.update(environment)
+    import torch  # noqa: PLC0415  (the parent does without)
+    from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415
+
+    from contextrast.cli.train import main  # noqa: PLC0415
+
+    rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # as it is where Lightning is imported by each process
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's foreground process
+    sys.stdout = sys.stderr = output.open("a", buffering=1)  # until the end, for what is said last
+    sys.argv = ["contextrast-train", *arguments]
+    main()
+
+
+def train(folder, *arguments, output="output.txt", **environment):
+    """Starts a training in a folder."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["contextrast.cli.train"])
+    process = context.Process(target=_train, args=(folder, arguments, environment, folder / output), daemon=True)
+    process.start()
+    return process
+
+
+def train_on_two(folder, *arguments):
+    """Starts a training of two processes, as Lightning or torchrun would."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    return [
+        train(folder, *two, *arguments, output=f"output_{rank}.txt", LOCAL_RANK=str(rank), NODE_RANK="0", **where)
+        for rank in range(2)
+    ]
+
+
+def wait_for(condition, *processes):
+    """Waits until something holds; processes that end before are an error."""
+    began = time.monotonic()
+    while not condition():
+        assert all(process.is_alive() for process in processes), "ended early"
+        assert time.monotonic() - began < PATIENCE, "stuck"
+        time.sleep(0.005)
+
+
+def ended(*processes):
+    """Waits for the end of processes; their exit codes."""
+    for process in processes:
+        process.join(PATIENCE)
+        assert not process.is_alive(), "stuck"
+    return [process.exitcode for process in processes]

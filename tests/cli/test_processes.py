@@ -1,0 +1,112 @@
+"""Runs of real processes: on two devices, two at a time, killed, asked to stop."""
+
+import json
+import shutil
+from itertools import chain
+
+import pytest
+import torch
+
+from contextrast.runs.lock import is_running
+from tests.cli.processes import ended, train, train_on_two, wait_for
+from tests.conftest import TINY
+
+RUN = [
+    *(text for text in TINY if "max_steps" not in text), "data.batch_size=2", "loss=contextrast", "logger=csv",
+    "trainer.max_steps=6", "trainer.val_check_interval=3", "trainer.log_every_n_steps=1",
+    "callbacks.last_checkpoint.every_n_steps=2", "callbacks.pictures.num_images=0", "trainer.precision=32-true",
+]  # fmt: skip
+ENDLESS = [*RUN, "trainer.max_steps=100000", "trainer.val_check_interval=100000"]
+
+
+def last(run):
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def has_saved(run):
+    return (run / "checkpoints" / "last.ckpt").is_file
+
+
+def copied(run, path):
+    shutil.copytree(run, path, ignore=shutil.ignore_patterns(".lock"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def killed_on_two(tmp_path_factory):
+    """A run of two processes that was killed on its way."""
+    folder = tmp_path_factory.mktemp("two")
+    processes = train_on_two(folder, *RUN, "hydra.run.dir=run")
+    wait_for(has_saved(folder / "run"), *processes)
+    for process in processes:
+        process.kill()
+    ended(*processes)
+    assert not (folder / "run" / "metrics.json").exists()
+    return folder / "run"
+
+
+def test_a_run_on_two_devices_goes_on_bit_for_bit(killed_on_two, tmp_path):
+    whole = train_on_two(tmp_path, *RUN, "hydra.run.dir=whole")
+    assert ended(*whole) == [0, 0]
+    run = copied(killed_on_two, tmp_path / "run")
+    assert ended(*train_on_two(tmp_path, f"resume={run}")) == [0, 0]
+    one, other = last(tmp_path / "whole"), last(run)
+    assert one["global_step"] == other["global_step"] == 6
+    for key, value in one["state_dict"].items():
+        torch.testing.assert_close(other["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    moments = [chain.from_iterable(state.values() for state in end["optimizer_states"][0]["state"].values())
+               for end in (one, other)]  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+
+
+def test_a_run_on_two_devices_goes_on_on_one_with_the_same_images_per_step(killed_on_two, tmp_path):
+    run = copied(killed_on_two, tmp_path / "run")
+    assert ended(train(tmp_path, f"resume={run}", "trainer.devices=1")) == [1]
+    assert "data.batch_size" in (tmp_path / "output.txt").read_text()
+    assert ended(train(tmp_path, f"resume={run}", "trainer.devices=1", "data.batch_size=4")) == [0]
+    assert last(run)["global_step"] == 6
+
+
+def test_a_run_on_one_device_goes_on_on_two(tmp_path):
+    run = tmp_path / "run"
+    process = train(tmp_path, *RUN, "data.batch_size=4", "hydra.run.dir=run")
+    wait_for(has_saved(run), process)
+    process.kill()
+    ended(process)
+    assert ended(*train_on_two(tmp_path, f"resume={run}", "data.batch_size=2")) == [0, 0]
+    assert last(run)["global_step"] == 6
+    assert json.loads((run / "metrics.json").read_text())["step"] == 6
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
+    """The second start changes nothing, latest passes over what is alive, and a killed run's lock is gone."""
+    run = tmp_path / "runs" / "first"
+    process = train(tmp_path, *ENDLESS, "hydra.run.dir=runs/first")
+    wait_for(has_saved(run), process)
+    assert is_running(run)
+    settings = (run / "config.yaml").read_text()
+    second = [
+        train(tmp_path, *ENDLESS, "seed=1", "hydra.run.dir=runs/first", output="second.txt"),
+        train(tmp_path, "resume=runs/first", output="third.txt"),
+        train(tmp_path, "resume=latest", output="latest.txt"),
+    ]
+    assert ended(*second) == [1, 1, 1]
+    assert "being trained" in (tmp_path / "latest.txt").read_text()
+    assert process.is_alive()
+    assert (run / "config.yaml").read_text() == settings
+    process.kill()
+    ended(process)
+    assert not is_running(run)
+
+
+def test_an_unfinished_run_is_not_started_anew_by_the_same_command(tmp_path):
+    run = tmp_path / "run"
+    process = train(tmp_path, *ENDLESS, "hydra.run.dir=run")
+    wait_for(has_saved(run), process)
+    process.kill()
+    ended(process)
+    step, files = last(run)["global_step"], {path: path.stat().st_mtime_ns for path in run.rglob("*.c*")}
+    assert ended(train(tmp_path, *ENDLESS, "hydra.run.dir=run")) == [1]
+    assert f"resume='{run}'" in (tmp_path / "output.txt").read_text()
+    assert last(run)["global_step"] == step
+    assert {path: path.stat().st_mtime_ns for path in files} == files
