@@ -1,5 +1,6 @@
 """Commands in processes of their own, which can be killed: forked from one that has imported everything."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,15 @@ import time
 
 PATIENCE = 240.0
 """Seconds after which something that does not come counts as stuck, on a machine that is busy."""
+
+
+_STARTED = []
+
+
+@atexit.register  # before multiprocessing's own, which waits for them
+def _end():
+    for process in _STARTED:
+        process.kill()
 
 
 def _train(folder, arguments, environment, output):
@@ -32,8 +42,9 @@ def train(folder, *arguments, output="output.txt", **environment):
     """Starts a training in a folder."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["contextrast.cli.train"])
-    process = context.Process(target=_train, args=(folder, arguments, environment, folder / output), daemon=True)
+    process = context.Process(target=_train, args=(folder, arguments, environment, folder / output))
     process.start()
+    _STARTED.append(process)
     return process
 
 

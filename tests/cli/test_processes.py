@@ -1,13 +1,18 @@
 """Runs of real processes: on two devices, two at a time, killed, asked to stop."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import torch
 
 from contextrast.runs.lock import is_running
+from contextrast.signals import ASKING
 from tests.cli.processes import ended, train, train_on_two, wait_for
 from tests.conftest import TINY
 
@@ -16,7 +21,7 @@ RUN = [
     "trainer.max_steps=6", "trainer.val_check_interval=3", "trainer.log_every_n_steps=1",
     "callbacks.last_checkpoint.every_n_steps=2", "callbacks.pictures.num_images=0", "trainer.precision=32-true",
 ]  # fmt: skip
-ENDLESS = [*RUN, "trainer.max_steps=100000", "trainer.val_check_interval=100000"]
+ENDLESS = [*RUN, "scheduler=constant", "trainer.max_steps=100000", "trainer.val_check_interval=100000"]
 
 
 def last(run):
@@ -110,3 +115,53 @@ def test_an_unfinished_run_is_not_started_anew_by_the_same_command(tmp_path):
     assert f"resume='{run}'" in (tmp_path / "output.txt").read_text()
     assert last(run)["global_step"] == step
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def workers(process):
+    """Processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 143}
+
+
+@pytest.mark.parametrize("number", ASKING)
+def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp_path):
+    """Sent twice within a moment; with a worker that reads, which a terminal's signal reaches, too."""
+    run = tmp_path / "run"
+    process = train(tmp_path, *ENDLESS, "callbacks.last_checkpoint.every_n_steps=1000",
+                    "data.num_workers=1", "hydra.run.dir=run")  # fmt: skip
+    curves = run / "metrics.csv"
+    wait_for(lambda: curves.is_file() and len(curves.read_text().splitlines()) > 2, process)
+    reading = workers(process)
+    assert reading
+    for _ in range(2):
+        for pid in (process.pid, *reading):
+            os.kill(pid, number)
+        time.sleep(0.01)
+    assert ended(process) == [CODES[number]]
+    printed = (tmp_path / "output.txt").read_text()
+    assert f"resume={run}" in printed
+    assert "Traceback" not in printed
+    step = last(run)["global_step"]
+    assert step >= 2
+    assert ended(train(tmp_path, f"resume={run}", f"trainer.max_steps={step + 1}")) == [0]
+
+
+def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
+    process = train(tmp_path, "-m", *ENDLESS, "seed=1,2", "hydra.sweep.dir=sweep")
+    wait_for(lambda: next(tmp_path.glob("sweep/*/checkpoints/last.ckpt"), None) is not None, process)
+    os.kill(process.pid, signal.SIGINT)
+    assert ended(process) == [130]
+    assert len(list(tmp_path.glob("sweep/*/config.yaml"))) == 1, "the second job was not begun"
+    assert "sweep ends" in (tmp_path / "output.txt").read_text()
+
+
+def test_a_signal_before_the_first_step_ends_in_good_order(tmp_path):
+    process = train(tmp_path, *ENDLESS, "hydra.run.dir=run")
+    wait_for((tmp_path / "run" / "environment.json").is_file, process)
+    os.kill(process.pid, signal.SIGINT)
+    assert ended(process) == [130]
+    printed = (tmp_path / "output.txt").read_text()
+    assert "Traceback" not in printed
+    assert str(tmp_path / "run") in printed

@@ -7,9 +7,10 @@ from typing import Any
 import lightning.pytorch as pl
 from typing_extensions import override
 
-from contextrast.callbacks.interruption import Interruption
+from contextrast.callbacks.interruption import Interruption, RunStopped
 from contextrast.checkpoints.files import keep_previous
 from contextrast.errors import ConfigError
+from contextrast.signals import exit_code
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,9 @@ class LastCheckpoint(pl.Callback):
     its last checkpoint may be an early one. Comparisons of losses need the true last.
 
     A run goes on exactly from between two steps, so that is where it saves: under gradient accumulation not between
-    the batches of a step, and where a validation follows after it. SIGTERM and SIGUSR1 save at the end of the step that
-    is being done and end the process with an exit code that a scheduler can tell from success and failure.
+    the batches of a step, and where a validation follows after it. SIGINT, SIGTERM, SIGHUP and SIGUSR1 save at the end
+    of the step that is being done and end the process with an exit code that a scheduler can tell from success and
+    failure. Whoever is impatient sends one three times, and gets the end without the save.
 
     Other callbacks that keep state after a step, `AnchorUpdate` and `RandomState`, have to come before this one.
 
@@ -30,7 +32,7 @@ class LastCheckpoint(pl.Callback):
         path: The file; each save replaces the one before.
         every_n_steps: Steps between two saves; None saves after validations alone.
         previous: How many of the replaced ones to keep, ``last-1.ckpt`` the newest.
-        exit_code: Of a process that a signal stopped.
+        exit_code: Of a process that SIGTERM or SIGUSR1 stopped; SIGINT and SIGHUP have the shells' 130 and 129.
 
     Raises:
         ConfigError: If a number cannot work.
@@ -107,8 +109,12 @@ class LastCheckpoint(pl.Callback):
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Leave signals alone again. Nothing is saved: where an error comes from, a step is half done."""
-        self._interruption.ignore()
+        """Leave signals alone again. Nothing is saved: where an error comes from, a step is half done.
+
+        A run that stops has saved, and further signals are not to disturb how it ends.
+        """
+        if not isinstance(exception, RunStopped):
+            self._interruption.ignore()
 
     def _due(self) -> bool:
         return self._owed or (self.every_n_steps is not None and self._step % self.every_n_steps == 0)
@@ -122,12 +128,15 @@ class LastCheckpoint(pl.Callback):
         self._saved_at, self._owed = trainer.global_step, False
 
     def _leave(self, trainer: pl.Trainer) -> None:
+        number = self._interruption.first
+        code = self.exit_code if number is None else exit_code(number, self.exit_code)
         if trainer.is_global_zero:
             log.warning(
                 "%s: the run stops after step %d, which %s holds, with exit code %d. It goes on with resume=%s",
-                self._interruption.name, trainer.global_step, self.path, self.exit_code, self.path.parents[1],
+                "A signal to another process" if number is None else number.name,
+                trainer.global_step, self.path, code, self.path.parents[1],
             )  # fmt: skip
-        raise SystemExit(self.exit_code)
+        raise RunStopped(code)
 
 
 def _validation_follows(trainer: pl.Trainer) -> bool:

@@ -1,37 +1,34 @@
-"""Signals that ask a run to stop: remembered when they come, acted upon between two steps."""
+"""A run that a signal asks to stop: it is remembered when it comes, and acted upon between two steps."""
 
 import signal
-import threading
-from types import FrameType
-from typing import Any, Final
 
 import lightning.pytorch as pl
 
-_ASKING: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before they kill: SIGTERM, and what SLURM's ``--signal=USR1@SECONDS`` sends."""
+from contextrast.signals import Handlers
+
+
+class RunStopped(SystemExit):
+    """A run that saved its state and ends because a signal asked for it."""
 
 
 class Interruption:
     """Remembers that a signal asked the run to stop.
 
     Lightning's own handlers are replaced while training runs: on SLURM they save in the middle of a step, which no run
-    can go on from exactly, and with several processes they communicate from within the handler.
+    can go on from exactly, and with several processes they communicate from within the handler; Ctrl-C saves nothing.
     """
 
     def __init__(self) -> None:
         self._asked: signal.Signals | None = None
-        self._replaced: dict[signal.Signals, Any] = {}
+        self._handlers = Handlers(self._remember)
 
     def watch(self) -> None:
-        """Start to listen; a process listens in its main thread alone."""
-        if threading.current_thread() is threading.main_thread():
-            self._replaced = {number: signal.signal(number, self._remember) for number in _ASKING}
+        """Start to listen."""
+        self._handlers.install()
 
     def ignore(self) -> None:
         """Give the signals back to whoever handled them before."""
-        for number, handler in self._replaced.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._replaced = {}
+        self._handlers.remove()
 
     def agreed(self, trainer: pl.Trainer) -> bool:
         """Whether a signal has come to any of the processes; all of them have to ask at the same place.
@@ -43,10 +40,9 @@ class Interruption:
         return asked if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(asked, all=False)
 
     @property
-    def name(self) -> str:
-        """The signal, for messages."""
-        return "Another process's signal" if self._asked is None else self._asked.name
+    def first(self) -> signal.Signals | None:
+        """The first signal that came to this process; None if one came to another process alone."""
+        return self._asked
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (a handler's signature)
-        self._asked = signal.Signals(number)
-        signal.signal(number, signal.SIG_DFL)
+    def _remember(self, number: signal.Signals) -> None:
+        self._asked = self._asked or number

@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from contextrast.cli.sweeps import FailedJobs
 from contextrast.config import OwnConfigurations, config_directory
 from contextrast.errors import ConfigError, ContextrastError
+from contextrast.signals import ending_at_once
 
 MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError)
 
@@ -38,11 +39,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
         def main() -> None:
             _quiet()
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                app()  # whoever asks for Hydra's full errors gets ours with their traceback too
+                with ending_at_once():
+                    app()  # whoever asks for Hydra's full errors gets ours with their traceback too
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits before the error gets here
             try:
-                app()
+                with ending_at_once():
+                    app()
             except Exception as error:
                 failed_jobs = FailedJobs.summary()
                 if failed_jobs is None and not isinstance(error, MENDABLE) and not _left_out(error):

@@ -1,6 +1,7 @@
 """``contextrast-compare``: does a loss help on this data? Runs what is missing of a series, and says a verdict."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,14 @@ from rich.console import Console
 
 from contextrast.cli.app import MENDABLE, near_keys
 from contextrast.cli.report import add_baseline_options, chosen_baselines, show
-from contextrast.cli.series import STOPPED, Job, RunFailedError, Series, SeriesStoppedError
+from contextrast.cli.series import Job, RunFailedError, Series, SeriesStoppedError
 from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import compare
 from contextrast.runs.records import Run, read_result, variant_run
 from contextrast.runs.results import Variant, find_records
 from contextrast.runs.settings import by_key
+from contextrast.signals import ending_at_once, exit_code
 
 EXAMPLES = """\
 examples:
@@ -140,10 +142,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
     arguments = _parse(argv)
     try:
-        failed = run(arguments)
+        with ending_at_once():
+            failed = run(arguments)
     except SeriesStoppedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
-        sys.exit(STOPPED)
+        sys.exit(exit_code(signal.SIGTERM))
+    except SystemExit:
+        print("The same command goes on.", file=sys.stderr)
+        raise
     except MENDABLE as error:
         print(f"{type(error).__name__}: {error}{near_keys(str(error), 'train')}", file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -18,9 +17,10 @@ from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.records import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
 from contextrast.runs.settings import by_key
+from contextrast.signals import ASKING, exit_code
 
-STOPPED: Final = 143
-"""Exit code of a run that a signal stopped and that can go on."""
+_STOPPED: Final = {exit_code(number) for number in ASKING} | {-number for number in ASKING}
+"""How a process ends that a signal stopped, by its own doing or the system's."""
 
 _EVALUATED_WITH: Final = ("data.root", "data.num_workers", "data.eval_batch_size", "trainer.accelerator")
 """Overrides of training that evaluation takes, too; the checkpoint says the rest."""
@@ -238,7 +238,6 @@ def _call(module: str, arguments: Sequence[str], job: Job, lock: int | None) -> 
     """
     command = [sys.executable, "-m", module, *arguments]
     kept = () if lock is None else (lock,)
-    before = signal.signal(signal.SIGTERM, _exit)
     process = subprocess.Popen(command, pass_fds=kept, env=os.environ)  # noqa: S603  (this package's own commands)
     try:
         code = process.wait()
@@ -246,13 +245,7 @@ def _call(module: str, arguments: Sequence[str], job: Job, lock: int | None) -> 
         process.terminate()  # a run saves its state before it ends
         process.wait()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if code in (STOPPED, -signal.SIGTERM, -signal.SIGINT):
+    if code in _STOPPED:
         raise SeriesStoppedError(f"{job.name}: stopped by a signal.")
     if code != 0:
         raise RunFailedError(f"{job.name}: {module.rpartition('.')[2]} failed with exit code {code}; see above.")
-
-
-def _exit(number: int, _: object) -> None:
-    raise SystemExit(128 + number)

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
+from contextrast.callbacks.interruption import RunStopped
 from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
 from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
@@ -61,7 +62,16 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
             return recorded
         join_tasks(HydraConfig.get().launcher)
     with locked(run_dir):
-        return fit(config, settings, run_dir, callbacks)
+        try:
+            return fit(config, settings, run_dir, callbacks)
+        except RunStopped:
+            if in_sweep():
+                log.warning("The sweep ends here. The same command with resume=latest goes on with this job, too.")
+            raise
+        except SystemExit:  # a signal before the first step or after the last
+            saved = (run_dir / LAST).is_file()
+            log.warning("It goes on with resume=%s" if saved else "Nothing was saved in %s", run_dir)
+            raise
 
 
 def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: Sequence[pl.Callback]) -> float:

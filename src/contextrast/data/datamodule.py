@@ -22,6 +22,7 @@ from contextrast.data.sampler import EpochSampler, EvalSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError, DataError
+from contextrast.signals import leave_to_main_process
 
 Place = Literal["cpu", "gpu"]
 OnBadSample = Literal["error", "skip"]
@@ -211,7 +212,7 @@ class SegmentationDataModule(LightningDataModule):
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": _as_worker,
             "collate_fn": collate,
             "pin_memory": self.pin_memory,
         }
@@ -220,6 +221,12 @@ class SegmentationDataModule(LightningDataModule):
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
 
-def _one_thread(_: int = 0) -> None:
+def _as_worker(_: int) -> None:
+    """What a process does before it reads."""
+    _one_thread()
+    leave_to_main_process()
+
+
+def _one_thread() -> None:
     """Keeps OpenCV from starting threads: on images of this size they cost three times what they gain."""
     cv2.setNumThreads(0)
