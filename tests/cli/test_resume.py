@@ -172,6 +172,6 @@ def test_latest_is_the_run_that_saved_last(tmp_path):
 def test_jobs_of_a_sweep_go_on_from_their_own_folders(tmp_path):
     assert checkpoint_of_job("latest", tmp_path / "new") is None
     run = run_folder(tmp_path / "run")
-    assert checkpoint_of_job("latest", run) == run / "checkpoints" / "last.ckpt"
-    with pytest.raises(ConfigError, match=re.escape("resume=latest lets each job")):
+    assert checkpoint_of_job(None, run) == checkpoint_of_job("latest", run) == run / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match="leave resume out"):
         checkpoint_of_job(str(run), run)

@@ -102,20 +102,20 @@ def find_checkpoint(asked: str, runs: Path) -> Path:
     return path.absolute()
 
 
-def checkpoint_of_job(asked: str, run_dir: Path) -> Path | None:
+def checkpoint_of_job(asked: str | None, run_dir: Path) -> Path | None:
     """What a job of a sweep goes on from: the state in which its own folder was left, or None to start.
 
     Args:
-        asked: ``resume=`` of the sweep.
+        asked: ``resume=`` of the sweep; a job goes on whether that is asked for or not.
         run_dir: The job's folder.
 
     Raises:
         ConfigError: If the sweep asks for one checkpoint for all of its jobs.
     """
-    if asked != "latest":
+    if asked not in (None, "latest"):
         raise ConfigError(
-            f"resume={asked} names one run, and this is a sweep of several. resume=latest lets each job go on from its "
-            "own folder, where there is something to go on from."
+            f"resume={asked} names one run, and this is a sweep of several. Each of its jobs goes on from its own "
+            "folder by itself, where there is something to go on from: leave resume out."
         )
     return run_dir / LAST if (run_dir / LAST).is_file() else None
 

@@ -66,7 +66,7 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
             return fit(config, settings, run_dir, callbacks)
         except RunStopped:
             if in_sweep():
-                log.warning("The sweep ends here. The same command with resume=latest goes on with this job, too.")
+                log.warning("The sweep ends here. The same command goes on with this job, and with the others.")
             raise
         except SystemExit:  # a signal before the first step or after the last
             saved = (run_dir / LAST).is_file()
@@ -113,10 +113,10 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
         ContextrastError: If there is nothing to go on from, or the folder holds another run.
     """
     curves = run_dir / "metrics.csv"
-    if config.resume is None:
-        checkpoint = None
-    elif in_sweep():
+    if in_sweep():
         checkpoint = checkpoint_of_job(config.resume, run_dir)
+    elif config.resume is None:
+        checkpoint = None
     else:
         checkpoint = find_checkpoint(config.resume, Path(config.paths.runs))
     if checkpoint is None:
@@ -144,8 +144,8 @@ def refuse_begun(run_dir: Path) -> None:
     if kept := sorted((run_dir / LAST).parent.glob("*.ckpt")):
         raise ConfigError(
             f"{run_dir} holds checkpoints of a run that is not finished ({', '.join(path.name for path in kept)}). "
-            f"Nothing was changed: {'resume=latest' if in_sweep() else f'resume={quoted(run_dir)}'} goes on with it; "
-            "for a new run choose another folder, or remove this one."
+            f"Nothing was changed: resume={quoted(run_dir)} goes on with it; for a new run choose another folder, or "
+            "remove this one."
         )
 
 
