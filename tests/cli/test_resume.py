@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 import os
-import re
 import sys
 
 import pytest
