@@ -20,7 +20,7 @@ from contextrast.data.decoding import decode_image, decode_indices, image_size
 from contextrast.data.image_lists import read_image_list
 from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.models.weight_files import read_weights
-from contextrast.runs.records import load
+from contextrast.runs.reading import load
 
 
 class Creates:

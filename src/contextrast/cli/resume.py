@@ -13,8 +13,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.runs.lock import is_running
+from contextrast.runs.reading import load
 from contextrast.runs.recorded_overrides import recorded_overrides
-from contextrast.runs.records import load
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from contextrast.cli.resume import LAST, quoted
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.runs.records import load
+from contextrast.runs.reading import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
 from contextrast.runs.settings import by_key
 from contextrast.signals import ASKING, exit_code

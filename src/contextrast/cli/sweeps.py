@@ -20,7 +20,8 @@ from typing_extensions import override
 import contextrast.runs.wandb_names  # noqa: F401  (registers the resolvers that name runs)
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.names import former_name, job_name, present
-from contextrast.runs.records import ERROR_FILE, headline, load
+from contextrast.runs.reading import load
+from contextrast.runs.records import ERROR_FILE, headline
 from contextrast.runs.rules import device_count
 from contextrast.runs.settings import by_key, differences, differing_keys, results
 

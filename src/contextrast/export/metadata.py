@@ -13,7 +13,7 @@ from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
 from contextrast.models.build import network_name
 from contextrast.runs.files import environment
-from contextrast.runs.records import load
+from contextrast.runs.reading import load
 from contextrast.runs.settings import result_part
 
 _STARTING_POINT = ("_target_", "_convert_", "encoder_weights", "weights", "allow_class_mismatch")

@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextrast.errors import ConfigError, first_line
+from contextrast.runs.reading import read_regular
 
 _LARGEST: Final = 2**30  # bytes of a file's content when unpacked; 2000 images of 171 classes have a tenth
 _KEYS: Final = frozenset({"names", "classes", "threshold", "whole", "band"})
@@ -97,11 +99,12 @@ def read_image_counts(path: Path) -> ImageCounts:
         ConfigError: If the file cannot be read or holds anything else.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        packed = BytesIO(read_regular(path))
+        with zipfile.ZipFile(packed) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > _LARGEST:
             raise ValueError(f"{size} bytes when unpacked are more than counts of images have")
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(packed, allow_pickle=False) as content:
             if set(content.files) != _KEYS:
                 raise ValueError(f"it holds {', '.join(sorted(content.files)) or 'nothing'}")
             names, classes = (tuple(map(str, content[key].tolist())) for key in ("names", "classes"))

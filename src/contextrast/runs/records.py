@@ -1,22 +1,19 @@
 """Records of training runs, read back from the folders that hold them."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from contextrast.errors import ConfigError, first_line
 from contextrast.runs.names import variant_overrides
+from contextrast.runs.reading import load, read_regular
 from contextrast.runs.settings import by_key, changes_result, results, told_by_value, without_seeds
 
 ERROR_FILE: Final = "error.txt"
 """File of a run folder that says, in its first line, why a job of a sweep failed."""
 
 _DATASET: Final = ("data.dataset.", "data.root")  # settings that say what a run was measured on
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, where it is there
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def read_runs(folders: Sequence[str | Path]) -> Records:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder. Name folders of sweeps, of runs, or of results.")
-        found = list(_find(folder))
+        found = _find(folder, records.left_out)
         if not found:
             raise ConfigError(
                 f"{folder} holds no runs: neither run folders, which have a config.yaml, nor results "
@@ -89,6 +86,8 @@ def read_runs(folders: Sequence[str | Path]) -> Records:
                 runs.append(_read_folder(path) if path.is_dir() else read_result(path))
             except ConfigError as error:
                 records.left_out[path] = str(error)
+            except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+                records.left_out[path] = f"{path} holds what no run does: {first_line(error)}"
         records.runs.extend(sorted(runs, key=lambda run: run.order))
     return records
 
@@ -104,6 +103,10 @@ def read_result(path: Path) -> Run:
         raise ConfigError(f"{path} is no result of a run: recipe, variant or seed is missing")
     if not isinstance(content.get("metrics"), dict):
         raise ConfigError(f"{path} is no result of a run: it has no metrics")
+    if not isinstance(content["seed"], int) or not all(isinstance(content[key], str) for key in ("recipe", "variant")):
+        raise ConfigError(f"{path} is no result of a run: recipe and variant are no texts, or the seed no whole number")
+    if not isinstance(content.get("overrides", []), list):
+        raise ConfigError(f"{path} is no result of a run: its overrides are no list")
     run = variant_run(path, content["recipe"], content["variant"], content["seed"], content["metrics"])
     # what was overridden for all variants alike, and how long the run was, are a part of the recipe
     overrides = [text for text in map(str, content.get("overrides", [])) if changes_result(text)]
@@ -129,49 +132,51 @@ def variant_run(
 
 def headline(path: Path) -> str:
     """The first line of an error file."""
-    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    return read_regular(path).decode("utf-8", "replace").partition("\n")[0]
 
 
-def load(path: Path) -> Any:
-    """Content of a JSON or YAML file; None if there is no such file.
+def _find(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+    """Run folders and files of results below a folder, in order; what lies inside a run folder belongs to the run.
 
-    Raises:
-        ConfigError: If it cannot be read.
+    Links are not followed: they can lead out of the folder, or round in circles.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _LOADER)  # noqa: S506  (a safe loader)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {first_line(error)}") from error
+    found, open_ = [], [folder]
+    while open_:
+        path = open_.pop()
+        if not path.is_dir() or (path / "config.yaml").is_file() or (path / ".hydra").is_dir():
+            found.append(path)
+        else:
+            below = sorted(path.iterdir(), reverse=True)
+            candidates = [one for one in below if _may_be_run(one)]
+            links = {one for one in candidates if one.is_symlink()}
+            left_out.update(dict.fromkeys(sorted(links), "it is a link; name the folder that it leads to"))
+            open_.extend(one for one in candidates if one not in links)
+    return found
 
 
-def _find(folder: Path) -> Iterator[Path]:
-    """Run folders and files of results below a folder; what lies inside a run folder belongs to the run."""
-    if (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
-        yield folder
-        return
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            yield from _find(path)
-        elif path.suffix == ".json" and path.stem.isdecimal():
-            yield path
+def _may_be_run(path: Path) -> bool:
+    """Whether there may be runs at a path, by its name and kind."""
+    if path.is_dir():
+        return not path.name.startswith(".")
+    return path.suffix == ".json" and path.stem.isdecimal()
 
 
 def _read_folder(folder: Path) -> Run:
     """The run in a run folder; one that failed early has only what Hydra wrote, which is not resolved."""
     resolved = load(folder / "config.yaml")
-    config = resolved or load(folder / ".hydra" / "config.yaml")
+    hydras = folder / ".hydra"
+    if hydras.is_symlink():
+        raise ConfigError(f"{hydras} is a link. Runs are read from folders that hold them.")
+    config = resolved or load(hydras / "config.yaml")
     if "loss" not in _section(config) or not _section(_section(config).get("data")).get("dataset"):
         raise ConfigError(f"{folder} is no run of contextrast-train: its configuration has no loss or no dataset")
     if not isinstance(config.get("seed"), int):
         raise ConfigError(f"{folder} does not say which seed it had: seed={config.get('seed')}")
     computed = results(config)
-    hydra = _section(load(folder / ".hydra" / "hydra.yaml"))
+    hydra = _section(load(hydras / "hydra.yaml"))
     number = _section(_section(hydra.get("hydra")).get("job")).get("num")
     # Hydra rewrites its own files when somebody starts into the folder of a finished run, also if that is refused.
-    overrides = load(folder / "overrides.yaml") or load(folder / ".hydra" / "overrides.yaml") or []
+    overrides = load(folder / "overrides.yaml") or load(hydras / "overrides.yaml") or []
     metrics = load(folder / "metrics.json")
     if not isinstance(overrides, list) or not isinstance(metrics, dict | None):
         raise ConfigError(f"{folder} is no run of contextrast-train: overrides are no list, or metrics no mapping")

@@ -10,7 +10,8 @@ from contextrast.errors import ConfigError
 from contextrast.runs.files import write_json
 from contextrast.runs.image_counts import counts_file
 from contextrast.runs.names import path_name
-from contextrast.runs.records import load, value_of
+from contextrast.runs.reading import load
+from contextrast.runs.records import value_of
 from contextrast.runs.settings import by_key, changes_result
 
 PROTOCOL: Final = "single_scale"

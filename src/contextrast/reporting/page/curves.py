@@ -4,11 +4,13 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
 from contextrast.reporting.comparison import Row
 from contextrast.reporting.page.axes import Axis
+from contextrast.runs.reading import read_regular
 from contextrast.runs.records import Run
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 632, 12, 244  # of the curves in a drawing of 640 by 290
@@ -84,17 +86,16 @@ def history(path: Path) -> dict[str, Points]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no such file.
+        ValueError: If it is no such file, or a huge one.
     """
     values: dict[str, dict[float, float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            step = float(line.get("step") or "nan")
-            for name, text in line.items():
-                if text and isinstance(name, str) and (name == "val/miou" or name.startswith("train/")):
-                    value = float(text)
-                    if math.isfinite(value) and math.isfinite(step):
-                        values.setdefault(name, {})[step] = value  # a resumed run writes some steps anew
+    for line in csv.DictReader(StringIO(read_regular(path).decode("utf-8"), newline="")):
+        step = float(line.get("step") or "nan")
+        for name, text in line.items():
+            if text and isinstance(name, str) and (name == "val/miou" or name.startswith("train/")):
+                value = float(text)
+                if math.isfinite(value) and math.isfinite(step):
+                    values.setdefault(name, {})[step] = value  # a resumed run writes some steps anew
     return {name: _thinned(sorted(by_step.items())) for name, by_step in values.items()}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import Row
-from contextrast.runs.records import Run, load
+from contextrast.runs.reading import load
+from contextrast.runs.records import Run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import Row
-from contextrast.runs.records import Run, load
+from contextrast.runs.reading import load, read_regular
+from contextrast.runs.records import Run
 
 LAYERS: Final = Path("pictures") / "layers"
 """Folder of a run's layers, below the run folder."""
@@ -90,6 +91,9 @@ def gallery(rows: Sequence[Row], baseline: str | None, notes: list[str]) -> Gall
 def _index(run: Run, notes: list[str]) -> dict[str, Any] | None:
     """What a run's layers show, cut to a few images; None without layers."""
     path = run.path / LAYERS / INDEX
+    if any(folder.is_symlink() for folder in (path.parent, path.parent.parent)):
+        notes.append(f"{path.parent} is reached by a link: its pictures are left out")
+        return None
     if not path.is_file():  # so it is for a file of results, which is no folder
         return None
     try:
@@ -122,9 +126,7 @@ def _read(folder: Path, place: int, layers: Mapping[str, str]) -> dict[str, str]
 
 def _address(path: Path) -> str:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read, the pictures of its run are left out: {error.strerror}") from error
-    if len(content) > _BYTES:
-        raise ConfigError(f"{path} has {len(content)} bytes: too large for a page, its run's pictures are left out")
+        content = read_regular(path, _BYTES)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be shown, the pictures of its run are left out: {error}") from error
     return f"data:{_TYPES[path.suffix]};base64,{base64.b64encode(content).decode('ascii')}"
