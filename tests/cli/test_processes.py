@@ -72,6 +72,17 @@ def test_a_run_on_two_devices_goes_on_on_one_with_the_same_images_per_step(kille
     assert last(run)["global_step"] == 6
 
 
+def test_a_process_that_is_stopped_is_waited_for_as_long_as_the_user_says(tmp_path):
+    processes = train_on_two(tmp_path, *ENDLESS, "trainer.collective_timeout=5", "hydra.run.dir=run")
+    wait_for(has_saved(tmp_path / "run"), *processes)
+    os.kill(processes[1].pid, signal.SIGSTOP)
+    assert ended(processes[0]) == [1]
+    processes[1].kill()
+    printed = (tmp_path / "output_0.txt").read_text()
+    assert "LostProcessError" in printed
+    assert f"resume={tmp_path / 'run'}" in printed
+
+
 def test_a_run_on_one_device_goes_on_on_two(tmp_path):
     run = tmp_path / "run"
     process = train(tmp_path, *RUN, "data.batch_size=4", "hydra.run.dir=run")

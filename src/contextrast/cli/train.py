@@ -97,8 +97,8 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     except RuntimeError as error:
         if lost_process(error):
             raise LostProcessError(
-                f"Process {trainer.global_rank} lost another process of this run, which was killed or failed (its own "
-                f"output says why). Nothing more is saved; resume={run_dir} goes on from the last checkpoint."
+                f"Process {trainer.global_rank} lost another process of this run, which was killed, stopped or failed "
+                f"(its own output says why). Nothing more is saved; resume={run_dir} goes on from the last checkpoint."
             ) from error
         raise
     finally:
@@ -151,7 +151,7 @@ def refuse_begun(run_dir: Path) -> None:
 
 def lost_process(error: RuntimeError) -> bool:
     """Whether this is what gloo or NCCL says in a process that waits for one that is gone."""
-    return re.search(r"closed by peer|reset by peer|remote process exited", str(error)) is not None
+    return re.search(r"closed by peer|reset by peer|remote process exited|[Tt]imed out waiting", str(error)) is not None
 
 
 @rank_zero_only

@@ -109,7 +109,7 @@ RULES: Final = (
     *_rules(Kind.EXECUTION, "images are predicted independently of those beside them", "data.eval_batch_size"),
     *_rules(Kind.EXECUTION, "views of an image that are predicted at once", "protocols.*.batch_size"),
     *_rules(Kind.EXECUTION, "which device computes; how many is trainer.devices", "trainer.accelerator", "device"),
-    *_rules(Kind.EXECUTION, "how processes share gradients", "trainer.strategy"),
+    *_rules(Kind.EXECUTION, "how processes share gradients", "trainer.strategy", "trainer.collective_timeout"),
     *_rules(
         Kind.EXECUTION,
         "what is looked at on the way",

@@ -1,18 +1,22 @@
 """From a composed configuration to the objects of a run."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import Strategy, StrategyRegistry
 from omegaconf import DictConfig
 
 from contextrast.checkpoints.contents import LOSSES, NETWORKS
 from contextrast.checkpoints.files import CheckpointFiles, ReadCheckpoint
 from contextrast.config import TYPED, Allowed, instantiate, plain
 from contextrast.data import SegmentationDataModule
+from contextrast.errors import ConfigError
 from contextrast.models import Segmenter, use_float32_depthwise_backward
 from contextrast.runs.settings import result_part
 from contextrast.training.class_weights import with_class_weights
@@ -84,7 +88,7 @@ def build_trainer(
     """Lightning's trainer; the interval between validations is at most the run, so that each run has one.
 
     Args:
-        config: Its settings.
+        config: Its settings; ``collective_timeout``, in seconds, is one of this package's.
         loggers: The run's records.
         callbacks: What happens around its steps.
         resumed: The checkpoint that it will be asked to go on from, which is then not read again.
@@ -96,10 +100,29 @@ def build_trainer(
     batches = options["max_steps"] * options["accumulate_grad_batches"]
     if batches > 0 and isinstance(options["val_check_interval"], int):
         options["val_check_interval"] = min(options["val_check_interval"], batches)
+    timeout = options.pop("collective_timeout", None)
     try:
+        strategy = {} if timeout is None else {"strategy": _strategy(options.pop("strategy"), timeout)}
         trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
-            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles(resumed)]
+            logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles(resumed)], **strategy
         )
     except (ImportError, ValueError) as error:  # an unknown name, or a device whose package is missing
         raise MisconfigurationException(str(error)) from error
     return trainer
+
+
+def _strategy(name: str, timeout: float) -> Strategy | str:
+    """Lightning's strategy of a name, whose processes wait for one another for so many seconds at most.
+
+    Raises:
+        ConfigError: If the time is none.
+    """
+    if not isinstance(timeout, int | float) or timeout <= 0:
+        raise ConfigError(f"trainer.collective_timeout={timeout} has to be a number of seconds above 0, or null.")
+    if name not in StrategyRegistry:
+        return name  # Lightning says what it thinks of it
+    kind, arguments = StrategyRegistry[name]["strategy"], StrategyRegistry[name]["init_params"]
+    if "timeout" not in signature(kind).parameters:
+        return name  # those of one process
+    made: Strategy = kind(**arguments, timeout=timedelta(seconds=timeout))
+    return made
