@@ -74,9 +74,11 @@ def test_resuming_a_stranger_s_run_executes_nothing_of_it(tmp_path, mark):
 def test_a_pickle_that_executes_is_no_checkpoint_and_no_weight_file(tmp_path, mark, write):
     path = tmp_path / "best.ckpt"
     write({"state_dict": {}, "hyper_parameters": Creates(mark)}, path)
-    with pytest.raises(CheckpointError, match=r"best\.ckpt"):
+    named = r"was refused: it holds a (builtins|pathlib)" if write is torch.save else "cannot be read|is damaged"
+    what = rf"best\.ckpt ({named})"
+    with pytest.raises(CheckpointError, match=what):
         load_checkpoint(path)
-    with pytest.raises(WeightsError, match=r"best\.ckpt"):
+    with pytest.raises(WeightsError, match=what):
         read_weights(path, "model.weights")
 
 

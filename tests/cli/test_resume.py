@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from contextrast.checkpoints.files import valid_checkpoint, write_checkpoint
 from contextrast.cli import train
 from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, resumed_arguments
 from contextrast.errors import CheckpointError, ConfigError
@@ -159,6 +160,15 @@ def test_a_checkpoint_without_its_run_is_refused(tmp_path):
     (run / "overrides.yaml").unlink()
     with pytest.raises(CheckpointError, match=r"model\.weights=PATH"):
         resumed_arguments([f"resume={run}"])
+
+
+def test_the_checkpoint_before_serves_where_the_last_one_is_gone(tmp_path):
+    run = run_folder(tmp_path / "run")
+    last = run / "checkpoints" / "last.ckpt"
+    last.rename(last.with_name("last-1.ckpt"))
+    assert find_checkpoint(str(run), tmp_path) == checkpoint_of_job(None, run) == last
+    write_checkpoint({"step": 3}, last.with_name("last-1.ckpt"))
+    assert valid_checkpoint(last).content == {"step": 3}
 
 
 def test_latest_is_the_run_that_saved_last(tmp_path):

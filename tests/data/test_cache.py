@@ -104,6 +104,17 @@ def test_a_damaged_file_is_decoded_anew(pairs, tmp_path, damage):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    "other", [np.zeros(SIZE, np.uint8), np.zeros((*SIZE, 4)), np.zeros((*SIZE, 3), np.uint8), np.uint8(1)]
+)
+def test_an_array_of_another_kind_is_decoded_anew(pairs, tmp_path, shape):
+    cache = DecodedCache(tmp_path / "cache", 10**6)
+    expected = dataset(pairs, cache)[0]
+    (path,) = stored(tmp_path / "cache")
+    np.save(path, np.zeros(shape, np.float32 if len(shape) == 3 and shape[2] == 4 else np.uint8))
+    assert same(dataset(pairs, cache)[0], expected)
+
+
 def test_a_pickle_in_its_place_is_not_loaded(pairs, tmp_path):
     cache = DecodedCache(tmp_path / "cache", 10**6)
     expected = dataset(pairs, cache)[0]

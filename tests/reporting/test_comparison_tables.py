@@ -11,6 +11,8 @@ from contextrast.reporting.comparison import compare
 from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.comparison_tables import effort_text, explanation, markdown, terminal_tables
 from contextrast.reporting.verdicts import Effort
+from contextrast.runs.records import read_runs
+from tests.reporting.records import write_run
 from tests.reporting.test_comparison import run
 
 COSTS = {"train_seconds": 720.0, "parameters": {"deployed": 5_130_000, "training_only": 246_112}}
@@ -113,6 +115,18 @@ def test_markdown_is_a_table_with_its_notes(comparisons):
     assert lines[6].startswith("| `loss=a/b` | 0 of 1 | – | – | cannot tell |")
     assert len({line.count("|") for line in lines[2:7]}) == 1
     assert lines[-1] == "* loss=a|b, seed 0: not finished"
+
+
+def test_csv_holds_no_formulas(tmp_path):
+    write_run(tmp_path / "a", ["loss=ce", "+a==HYPERLINK(0)"], 0.5)
+    write_run(tmp_path / "b", ["@b=1", "=1+1"], 0.5)
+    text = comma_separated(compare(read_runs([tmp_path]).runs))
+    assert len(text.splitlines()) == 3
+    cells = [cell for record in csv.reader(io.StringIO(text)) for cell in record]
+    assert any("HYPERLINK" in cell for cell in cells)
+    for cell in cells:
+        assert cell[:1] not in ("=", "+", "@", "\t"), cell
+        assert cell[:1] != "-" or float(cell) < 0
 
 
 def test_csv_has_all_digits_and_leaves_out_what_is_not_known(comparisons):

@@ -20,6 +20,7 @@ from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
 from contextrast.errors import CheckpointError, first_sentence
+from contextrast.models.weight_files import refused_code
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,11 @@ def _load(file: BinaryIO, path: Path, map_location: Any, weights_only: bool) -> 
     try:
         return torch.load(file, map_location=map_location, weights_only=weights_only)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common type
+        if name := refused_code(error):
+            raise CheckpointError(
+                f"{path} was refused: it holds a {name}, and only tensors and plain containers are read, which run no "
+                f"code.{_instead(path)}"
+            ) from error
         raise CheckpointError(
             f"{path} cannot be read ({first_sentence(error)}). It is damaged, or no checkpoint.{_instead(path)}"
         ) from error

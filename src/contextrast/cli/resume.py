@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from contextrast.checkpoints.files import previous_checkpoints
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.runs.lock import is_running
@@ -94,7 +95,7 @@ def find_checkpoint(asked: str, runs: Path) -> Path:
         return idle.absolute()
     path = Path(asked).expanduser()
     path = path / LAST if path.is_dir() else path
-    if not path.is_file():
+    if not path.is_file() and not previous_checkpoints(path):
         raise CheckpointError(
             f"resume={asked}: {path} is no file. A run has checkpoints/last.ckpt from its first validation on; one "
             "that stopped before has to start anew."
@@ -117,7 +118,8 @@ def checkpoint_of_job(asked: str | None, run_dir: Path) -> Path | None:
             f"resume={asked} names one run, and this is a sweep of several. Each of its jobs goes on from its own "
             "folder by itself, where there is something to go on from: leave resume out."
         )
-    return run_dir / LAST if (run_dir / LAST).is_file() else None
+    last = run_dir / LAST
+    return last if last.is_file() or previous_checkpoints(last) else None
 
 
 def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None:

@@ -62,6 +62,8 @@ class DecodedCache:
         path = self.folder / f"{_key(files, settings)}.npy"
         try:
             both = np.load(path, allow_pickle=False)
+            if both.dtype != np.uint8 or both.ndim != 3 or both.shape[2] != 4:
+                raise ValueError("no image and mask")
             return both[..., :3], both[..., 3]
         except (OSError, ValueError, EOFError):  # there is none, or it is damaged
             damaged = path.exists()

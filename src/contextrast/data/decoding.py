@@ -1,5 +1,6 @@
 """From files to arrays: images become RGB, masks keep their values, and nothing is clipped, wrapped or scaled."""
 
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,6 +210,8 @@ def opened(path: Path) -> Iterator[ImageFile]:
         DataError: The file is missing, truncated, no image, or its header promises too many pixels.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device read without end
+            raise DataError(f"{path} is no regular file. Leave it out, or write the image into a file.")
         with Image.open(path, formats=_FORMATS) as file:
             _refuse_bomb(file.width * file.height)
             yield file

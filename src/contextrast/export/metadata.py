@@ -119,10 +119,10 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
     training, start = metadata["training"], metadata["checkpoint"]
     iou = (measured or {}).get("iou", {})
     lines = [
-        f"# {network_name(model)}, trained on {metadata['dataset']}",
+        f"# {_words(network_name(model))}, trained on {_words(metadata['dataset'])}",
         "",
-        f"`{name}` segments images into {len(metadata['classes'])} classes.",
-        f"Licence: {metadata['licence']}. The terms of the training data hold too.",
+        f"{_code(name)} segments images into {len(metadata['classes'])} classes.",
+        f"Licence: {_words(metadata['licence'])}. The terms of the training data hold too.",
         "",
         f"* Input: {wanted['takes']}.",
         f"* Mean {wanted['mean']}, standard deviation {wanted['std']} of red, green, blue in 0..1; stride "
@@ -130,10 +130,10 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
         f"* Output: {metadata['output']}.",
         f"* Scores: {_in_words(measured)}.",
         f"* Trained with {_target(training, 'loss')} and {_target(training, 'optimizer')} for {start['step']} steps of "
-        f"{training['data'].get('batch_size')} images, crops of {training['data'].get('crop')} pixels, seed "
-        f"{training.get('seed')}, code of commit {(start['git'] or {}).get('commit', 'unknown')}. All settings: "
-        "`training` in `metadata.json`.",
-        f"* From `{start['name']}`, SHA-256 `{start['sha256']}`.",
+        f"{_words(training['data'].get('batch_size'))} images, crops of {_words(training['data'].get('crop'))} pixels, "
+        f"seed {_words(training.get('seed'))}, code of commit {(start['git'] or {}).get('commit', 'unknown')}. "
+        "All settings: `training` in `metadata.json`.",
+        f"* From {_code(start['name'])}, SHA-256 {_code(start['sha256'])}.",
         "",
         "```python",
         recipe.strip(),
@@ -144,14 +144,23 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
     ]
     for train_id, (label, color) in enumerate(zip(metadata["classes"], metadata["palette"], strict=True)):
         score = iou.get(label)
-        lines.append(
-            f"| {train_id} | {label} | {' '.join(map(str, color))} | {'' if score is None else f'{score:.3f}'} |"
-        )
+        rgb = " ".join(map(str, color))
+        lines.append(f"| {train_id} | {_words(label)} | {rgb} | {'' if score is None else f'{score:.3f}'} |")
     return "\n".join(lines) + "\n"
 
 
+def _words(text: object) -> str:
+    """Text that a page of Markdown shows as it is: names may come from a stranger's checkpoint."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(str(text).split()))
+
+
+def _code(text: object) -> str:
+    """Text as code, which ends at its end."""
+    return "`" + " ".join(str(text).replace("`", "'").split()) + "`"
+
+
 def _target(training: Metadata, part: str) -> str:
-    return f"`{training.get(part, {}).get('_target_', 'unknown')}`"
+    return _code(training.get(part, {}).get("_target_", "unknown"))
 
 
 def _in_words(measured: Metadata | None) -> str:

@@ -61,11 +61,19 @@ def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], sour
     """
     problems = [f"missing in the {source}: {name}" for name in expected if name not in found]
     problems += [f"not in the {target}: {name}" for name in found if name not in expected]
-    return problems + [
-        f"{name} is {tuple(found[name].shape)} in the {source}, {tuple(value.shape)} in the {target}"
-        for name, value in expected.items()
-        if name in found and found[name].shape != value.shape
-    ]
+    return (
+        problems
+        + [
+            f"{name} is {tuple(found[name].shape)} in the {source}, {tuple(value.shape)} in the {target}"
+            for name, value in expected.items()
+            if name in found and found[name].shape != value.shape
+        ]
+        + [
+            f"{name} is {'quantised' if value.is_quantized else 'sparse'} in the {source}; dense numbers are needed"
+            for name, value in found.items()
+            if value.is_quantized or value.layout != torch.strided
+        ]
+    )
 
 
 def listed(problems: list[str]) -> str:
@@ -74,10 +82,16 @@ def listed(problems: list[str]) -> str:
     return "\n".join(f"  {problem}" for problem in [*problems[:_LISTED], *more])
 
 
+def refused_code(error: Exception) -> str | None:
+    """What a file holds besides tensors and plain containers, by what ``torch.load`` says; None if that is not why."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return found and found[1]
+
+
 def _explain_unreadable(path: Path, error: Exception) -> str:
-    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+    if name := refused_code(error):
         return (
-            f"{path} was refused: it holds a {found[1]}, and only tensors and plain containers load without running "
+            f"{path} was refused: it holds a {name}, and only tensors and plain containers load without running "
             "code of the file. Save the network's state_dict() alone, best as .safetensors."
         )
     return f"{path} is damaged or no weight file ({first_sentence(error)}). Fetch or write it again."

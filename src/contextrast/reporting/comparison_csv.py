@@ -19,8 +19,13 @@ def comma_separated(comparisons: Sequence[Comparison]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: _inert(value) for key, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula: texts of run folders may begin as one."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def _record(comparison: Comparison, row: Row) -> dict[str, Any]:

@@ -75,10 +75,12 @@ def drop_rows(path: Path, step: int) -> None:
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         kept, names = [row for row in rows if int(float(row["step"] or 0)) < step], rows.fieldnames or ()
-    with path.open("w", newline="") as file:
+    shorter = path.with_name(f"{path.name}.tmp")
+    with shorter.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(kept)
+    shorter.replace(path)  # whole or as it was, whenever the process dies
 
 
 class RunWandb(WandbLogger):
