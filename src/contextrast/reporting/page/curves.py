@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contextrast.reporting.comparison import Row
 from contextrast.reporting.page.axes import Axis
+from contextrast.reporting.rows import Row
 from contextrast.runs.records import Run
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 632, 12, 244  # of the curves in a drawing of 640 by 290
