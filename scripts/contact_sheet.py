@@ -15,19 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.data import SegmentationDataModule, SegmentationDataset
 from contextrast.errors import ContextrastError
+from contextrast.runs.composition import compose
 
 
 def configured_dataset(overrides: list[str], split: str) -> SegmentationDataset:
     """Makes the dataset that a training run with these overrides would read."""
-    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        config = compose("train", overrides=overrides)
-    datamodule: SegmentationDataModule = instantiate(config.data)
+    datamodule: SegmentationDataModule = instantiate(compose("train", overrides).data)
     return datamodule.dataset(split)
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import scipy.io
 import torch
-from hydra import compose, initialize_config_dir
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
@@ -22,7 +21,7 @@ from safetensors.torch import save as save_tensors
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import MENDABLE
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.data import CamVid, Folder, Streets, coco_stuff, pascal_context
 from contextrast.data.classes_file import read_classes
 from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask, image_size
@@ -31,6 +30,7 @@ from contextrast.data.pairing import Pair, check_headers
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.export import load_export
 from contextrast.models.weight_files import read_weights
+from contextrast.runs.composition import compose
 
 Inputs = st.SearchStrategy[Any]
 
@@ -219,8 +219,7 @@ VALUES_TYPED: Final = st.one_of(
 @cache
 def keys() -> list[str]:
     """Keys that an override can have, of the parts that are built here."""
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = compose("train", ["data=folder", "+data.dataset.size=[32,32]"])
+    config = compose("train", ["data=folder", "+data.dataset.size=[32,32]"])
     found = [
         key for part in ("data", "loss", "optimizer", "scheduler", "callbacks") for key in dotted(config[part], part)
     ]
@@ -260,13 +259,12 @@ def feed_config(value: tuple[str, Any]) -> None:
         return
     own = FOLDER / "own"
     feed_label_map(("L", [0]))
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        try:
-            config = compose("train", ["data=folder", f"data.root={own}", f"paths.run_dir={FOLDER}", *content])
-        except ValueError as error:
-            if "Config group override must be" in str(error):  # Hydra's answer to GROUP=null, see `cli/app.py`
-                raise ConfigError(str(error)) from error
-            raise
+    try:
+        config = compose("train", ["data=folder", f"data.root={own}", f"paths.run_dir={FOLDER}", *content])
+    except ValueError as error:
+        if "Config group override must be" in str(error):  # Hydra's answer to GROUP=null, see `cli/app.py`
+            raise ConfigError(str(error)) from error
+        raise
     module = instantiate(config.data)
     instantiate(config.optimizer)
     instantiate(config.scheduler)

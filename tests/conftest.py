@@ -14,8 +14,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
 from contextrast.config import config_directory
+from contextrast.runs.composition import register
+
+register()  # tests compose by Hydra itself, too
 
 # A network and images that a core trains in a second.
 TINY = (

@@ -115,8 +115,7 @@ def test_conf_is_found_in_a_checkout_and_in_an_installed_wheel(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     program = (
-        "import contextrast.config as c; from hydra import initialize_config_dir, compose; import contextrast.cli.app;"
-        "initialize_config_dir(str(c.config_directory()), version_base='1.3');"
+        "import contextrast.config as c; from contextrast.runs.composition import compose;"
         "print(c.config_directory()); print(compose('train').loss._target_)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

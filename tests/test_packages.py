@@ -7,7 +7,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-import contextrast.cli.app  # noqa: F401  (has Hydra look into these packages)
 from contextrast.checkpoints.contents import DATA, LOSSES, NETWORKS
 from contextrast.config import config_directory, instantiate, own_configurations
 from contextrast.errors import ConfigError

@@ -36,7 +36,7 @@ class Known(pl.LightningModule):
     """Predicts what batches say."""
 
     labels = SimpleNamespace(num_classes=NUMBER, classes=CLASSES)
-    test_name = "val/single_scale"
+    name = "val/single_scale"
 
     def test_step(self, batch):
         return {"prediction": batch["prediction"]}

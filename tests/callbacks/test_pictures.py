@@ -70,8 +70,7 @@ def test_tables_report_the_test_split_too(module, data, trainer_for, tmp_path) -
 
 def test_the_settings_of_the_loss_are_used(module) -> None:
     assert sampling_of(module.loss) is module.loss["negatives"]
-    for loss in (nn.Identity(), None):
-        assert sampling_of(loss).percentage == BoundaryAwareNegatives().percentage
+    assert sampling_of(nn.Identity()).percentage == BoundaryAwareNegatives().percentage
 
 
 @pytest.mark.parametrize("percentage", [0, 100])

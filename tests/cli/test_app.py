@@ -1,9 +1,15 @@
 """What a newcomer's mistakes print: one clear error, no traceback, exit code 1."""
 
+import pickle
+import re
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from contextrast.cli import evaluate, predict, train
+from contextrast.cli.app import Task
 
 
 @pytest.fixture
@@ -88,3 +94,26 @@ def test_a_checkpoint_has_to_be_named(run):
     code, error = run(evaluate)
     assert code == 1
     assert "checkpoint" in error
+
+
+def test_files_that_others_have_in_common_are_offered_by_no_message_and_no_completion(run, monkeypatch, capsys):
+    _, error = run(train, "data=camvit")
+    assert "camvid" in error
+    assert not re.search(r"\b_(files|loader)", error)
+    monkeypatch.setenv("COMP_LINE", "train data=")
+    monkeypatch.setattr("sys.argv", ["train", "-sc", "query=bash"])
+    train.main()
+    offered = capsys.readouterr().out.split()
+    assert "data=camvid" in offered
+    assert not [choice for choice in offered if choice.startswith("data=_")]
+
+
+def test_a_launcher_s_process_is_prepared_by_the_task_that_it_is_sent_and_by_no_import():
+    program = (
+        "import pickle, sys, contextrast.cli.train; from omegaconf import OmegaConf;"
+        "print([name for name in ('sweep_folder', 'run_name') if OmegaConf.has_resolver(name)]);"
+        "task = pickle.load(sys.stdin.buffer); print(OmegaConf.has_resolver('sweep_folder'), task.__name__)"
+    )
+    sent = pickle.dumps(Task(evaluate.evaluate))
+    done = subprocess.run([sys.executable, "-c", program], input=sent, capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == ["[]", "True evaluate"]

@@ -3,25 +3,20 @@
 import csv
 import json
 
-import lightning.pytorch as pl
-import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from torch.utils.data import DataLoader
-from torchmetrics import MetricCollection
 
-from contextrast.cli.evaluate import evaluate, numbers, request_instances, show
+from contextrast.cli.evaluate import evaluate, numbers, show
 from contextrast.config import config_directory
-from contextrast.data import LabelTable, Streets
-from contextrast.errors import ConfigError, DataError
-from contextrast.metrics import BandMeanIoU, CityscapesInstanceIoU, FeatureGeometry
+from contextrast.data import Streets
+from contextrast.errors import ConfigError
+from contextrast.metrics import BandMeanIoU
 from contextrast.metrics.counts import iou_from_counts
-from contextrast.models import Segmenter
 from contextrast.runs.image_counts import read_image_counts
 from contextrast.training.assembly import build_datamodule, build_module
-from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
+from tests.evaluation.runs import batch, measured
 
 HEAD_MID_TAIL = {"head": [0, 1, 2, 3], "mid": [4, 5, 6, 7], "tail": [8, 9, 10]}
 
@@ -113,90 +108,14 @@ def test_measures_that_cannot_be_had_are_refused(evaluated, tmp_path, overrides,
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_instances_are_asked_for_before_the_first_batch():
-    class Plain:
-        pass
-
-    class WithInstances:
-        asked = ()
-
-        def instances(self, index):
-            self.asked = (*self.asked, index)
-            return np.zeros((4, 4), np.uint16)
-
-    class Missing:
-        def instances(self, index):
-            raise DataError("x_instanceIds.png does not exist")
-
-    iiou = {"iiou": CityscapesInstanceIoU()}
-    with pytest.raises(ConfigError, match="iiou needs instance maps, which Plain does not have"):
-        request_instances(iiou, Plain())
-    with pytest.raises(DataError, match="x_instanceIds"):
-        request_instances(iiou, Missing())
-    dataset = WithInstances()
-    request_instances({"b_miou": BandMeanIoU(19)}, dataset)
-    assert dataset.asked == ()
-    request_instances(iiou, dataset)
-    assert dataset.asked == (0,)
-    assert dataset.with_instances
-
-
-class Predictions(pl.Callback):
-    """Keeps what callbacks are given."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
-        self.seen.append(outputs["prediction"])
-
-
-def measured(batches, **measures):
-    """Tests a network of 19 classes on hand-made batches; returns the module and the predictions that callbacks got."""
-    torch.manual_seed(0)
-    network = Segmenter(
-        num_classes=19, mean=[0.5] * 3, std=[0.5] * 3, architecture="FPN", encoder="resnet18", encoder_weights=None,
-        decoder_pyramid_channels=8, decoder_segmentation_channels=32,
-    )  # fmt: skip
-    module = SegmentationModule(network.eval(), None, LabelTable.load("cityscapes"))
-    module.measures = MetricCollection(measures, compute_groups=False)
-    predictions = Predictions()
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False, callbacks=[predictions]
-    )
-    trainer.test(module, DataLoader(batches, batch_size=None), verbose=False)
-    return module, predictions.seen
-
-
-def batch(number, mask, **more):
-    generator = torch.Generator().manual_seed(number)
-    image = torch.randint(256, (2, 3, 40, 50), generator=generator, dtype=torch.uint8)
-    return {"image": image, "mask": mask, "name": [f"{number}a", f"{number}b"], **more}
-
-
-def test_measures_see_instances_features_and_the_predictions_that_callbacks_get():
-    generator = torch.Generator().manual_seed(0)
-    masks = [torch.randint(11, 19, (2, 40, 50), generator=generator) for _ in range(2)]
-    batches = [
-        batch(number, mask, instances=torch.randint(24, 34, mask.shape, generator=generator).int() * 1000)
-        for number, mask in enumerate(masks)
-    ]
-    features = FeatureGeometry(19, [f"stage{n}" for n in (2, 3, 4, 5)], (64, 128, 256, 512), pixels_per_class=5)
-    module, predictions = measured(batches, iiou=CityscapesInstanceIoU(), features=features)
-    assert [(p.shape, p.dtype) for p in predictions] == [((2, 40, 50), torch.int64)] * 2
-    right = sum(int((p == m).sum()) for p, m in zip(predictions, masks, strict=True))
-    assert int(module.last_scores.confusion.trace()) == right
-    expected = CityscapesInstanceIoU()
-    for prediction, one in zip(predictions, batches, strict=True):
-        expected.update(prediction, one["instances"])
-    assert module.last_reports["iiou"].scores == expected.report(module.labels.classes).scores
-    assert module.last_reports["features"].groups["stage2"]["classes"] == 8
-    assert int(features.keys_2.min()) == torch.iinfo(torch.int64).max, "reset for the next test"
+def test_misspelt_settings_of_a_protocol_are_refused_before_the_first_batch(evaluated):
+    with pytest.raises(ConfigError, match="flp"):
+        evaluated("+protocols.multi_scale.flp=true")
 
 
 def test_a_split_without_labels_is_shown_without_scores(capsys):
     """As a benchmark's test split, whose labels are withheld."""
-    module, predictions = measured([batch(0, torch.full((2, 40, 50), 255))], b_miou=BandMeanIoU(19))
+    module, predictions = measured([batch(0, torch.full((2, 40, 50), 255))], {"b_miou": BandMeanIoU(19)})
     assert len(predictions) == 1
     found = json.loads(json.dumps(numbers(module), allow_nan=False))
     assert found["miou"] is None

@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from contextrast.cli import report, train
-from contextrast.cli.sweeps import FailedJobs, finished_before, sweep_folder
+from contextrast.cli.sweeps import FailedJobs, finished_before
 from contextrast.errors import ConfigError
+from contextrast.runs.names import sweep_folder
 from contextrast.runs.records import read_runs
 from tests.conftest import TINY
 

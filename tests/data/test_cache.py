@@ -104,9 +104,7 @@ def test_a_damaged_file_is_decoded_anew(pairs, tmp_path, damage):
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize(
-    "other", [np.zeros(SIZE, np.uint8), np.zeros((*SIZE, 4)), np.zeros((*SIZE, 3), np.uint8), np.uint8(1)]
-)
+@pytest.mark.parametrize("shape", [SIZE, (*SIZE, 3), (*SIZE, 4), ()])
 def test_an_array_of_another_kind_is_decoded_anew(pairs, tmp_path, shape):
     cache = DecodedCache(tmp_path / "cache", 10**6)
     expected = dataset(pairs, cache)[0]

@@ -139,8 +139,9 @@ class TestInstances:
     def test_batches_bring_them_where_they_are_asked_for(self, root):
         module = SegmentationDataModule(Cityscapes, [17, 35], 1, root=root, num_workers=0, eval_batch_size=2)
         assert "instances" not in next(iter(module.val_dataloader()))
-        module.dataset("val").with_instances = True
-        found = next(iter(module.val_dataloader()))["instances"]
+        asked = module.dataset("val").with_instances()
+        found = next(iter(module.eval_loader(asked)))["instances"]
+        assert "instances" not in module.dataset("val")[0], "the samples of others are as they were"
         assert found.dtype == torch.int32
         assert found.shape == (len(NAMES["val"][:2]), 17, 35)
         assert (found == 26001).all()
@@ -150,7 +151,7 @@ class TestInstances:
             Cityscapes(root, "test").instances(0)
         files(root, "val", NAMES["val"][0])[3].unlink()
         with pytest.raises(DataError, match=r"_gtFine_instanceIds\.png does not exist; .*gtFine_trainvaltest\.zip"):
-            Cityscapes(root, "val").instances(0)
+            Cityscapes(root, "val").with_instances()
 
 
 class TestProblems:

@@ -12,10 +12,10 @@ from contextrast.data.sampler import EpochSampler, EvalSampler, SampleKey
 def test_every_epoch_holds_every_sample_once(size, seed, position):
     sampler = EpochSampler(range(size), seed=seed)
     stream = []
-    sampler.position = position
+    sampler.seek(position)
     for _ in range(4):
         stream += sampler
-        sampler.position = position + len(stream)
+        sampler.seek(position + len(stream))
     for epoch in range(position // size + 1, (position + len(stream)) // size):
         assert sorted(key.index for key in stream if key.epoch == epoch) == list(range(size))
 
@@ -23,11 +23,11 @@ def test_every_epoch_holds_every_sample_once(size, seed, position):
 @given(size=st.integers(2, 40), replicas=st.integers(1, 4), position=st.integers(0, 50), seed=st.integers(0, 99))
 def test_processes_share_the_stream_of_one(size, replicas, position, seed):
     alone = EpochSampler(range(size), seed=seed)
-    alone.position = position
+    alone.seek(position)
     shares = []
     for rank in range(replicas):
         sampler = EpochSampler(range(size), seed=seed, num_replicas=replicas, rank=rank)
-        sampler.position = position
+        sampler.seek(position)
         shares.append(list(sampler))
     together = list(chain.from_iterable(zip(*shares, strict=True)))  # strict: all have the same number
     assert together == list(alone)[: len(together)]
@@ -39,7 +39,7 @@ def test_order_depends_on_seed_and_epoch():
     for seed in (0, 1):
         for epoch in (0, 1):
             sampler = EpochSampler(range(50), seed=seed)
-            sampler.position = 50 * epoch
+            sampler.seek(50 * epoch)
             orders.add(tuple(key.index for key in sampler))
     assert len(orders) == 4
 

@@ -12,14 +12,17 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from contextrast.cli.predict import load_network, predict
+from contextrast.cli.predict import predict
 from contextrast.data import Streets
 from contextrast.errors import CheckpointError, DataError, WeightsError
 from contextrast.export import Exported, load_export
 from contextrast.export.metadata import as_text
+from contextrast.models import InferenceProtocol
+from contextrast.predicting import load_predictor
 from tests.test_hostile_files import Creates
 
 CPU = torch.device("cpu")
+WHOLE = InferenceProtocol()
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_predictions_are_the_checkpoints(composed, checkpoint, exported, picture
     assert found.keys() == expected.keys()
     for name, mask in found.items():
         assert (mask != expected[name]).mean() < 0.001  # of pixels between two classes
-    assert load_network(network, CPU, True)[1] == load_network(checkpoint, CPU, False)[1]
+    assert load_predictor(network, WHOLE, CPU, trusted=True).labels == load_predictor(checkpoint, WHOLE, CPU).labels
 
 
 def test_scaled_and_mirrored_images_are_those_of_the_checkpoint(composed, checkpoint, exported, pictures, tmp_path):

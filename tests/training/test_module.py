@@ -279,25 +279,6 @@ def test_validation_counts_every_labelled_pixel_once():
     assert int(model.last_scores.confusion.trace()) == right
 
 
-def test_multi_scale_test_averages_softmax_over_scales_and_flips():
-    model = module().eval()
-    model.test_scales, model.test_flip = (0.5, 1.0), True
-    data = batches(1)
-    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
-    trainer.test(model, DataLoader(data, batch_size=None), verbose=False)
-    image = (data[0]["image"].float() / 255 - 0.5) / 0.5
-    total = torch.zeros(2, 3, 40, 50)
-    with torch.no_grad():
-        for size in ((20, 25), (40, 50)):
-            small = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
-            for flip in (False, True):
-                logits = model.network(small.flip(3) if flip else small)
-                logits = logits.flip(3) if flip else logits
-                total += F.interpolate(logits, size=(40, 50), mode="bilinear", align_corners=False).softmax(1)
-    right = int((total.argmax(1) == data[0]["mask"]).sum())
-    assert int(model.last_scores.confusion.trace()) == pytest.approx(right, abs=2)  # ties broken by rounding
-
-
 def with_auxiliary(**options):
     net = network()
     return SegmentationModule(

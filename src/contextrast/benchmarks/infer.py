@@ -15,7 +15,7 @@ from contextrast.benchmarks.step import compose_step
 from contextrast.callbacks.costs import seconds_of
 from contextrast.config import config_directory, instantiate, plain
 from contextrast.errors import ConfigError
-from contextrast.models import Segmenter, multi_scale_probabilities
+from contextrast.models import InferenceProtocol, Segmenter
 from contextrast.models.devices import best_device, device_name
 from contextrast.training.assembly import build_datamodule
 
@@ -53,7 +53,7 @@ def infer(
             continue
         predict = WAYS[way](network)
         for protocol, options in protocols.items():
-            seconds = _seconds(partial(multi_scale_probabilities, predict, image, **options), device, repetitions)
+            seconds = _seconds(partial(InferenceProtocol(**options), predict, image), device, repetitions)
             speed = batch_size / statistics.median(seconds)
             numbers[f"{way} {protocol} images a second"] = speed
             shown.add_row(f"{way}, {protocol}", f"{speed:.2f}", *spread(seconds))
@@ -87,7 +87,7 @@ class OnnxNetwork:
             example = image.clone(memory_format=torch.contiguous_format)
             program = torch.onnx.export(self._network, (example,), dynamo=True, verbose=False)
         assert program is not None
-        options = onnxruntime.SessionOptions()
+        options = onnxruntime.SessionOptions()  # whose constructor takes nothing
         options.intra_op_num_threads = torch.get_num_threads()
         known = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in known if name in onnxruntime.get_available_providers()]

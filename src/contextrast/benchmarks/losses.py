@@ -8,15 +8,15 @@ from typing import Final
 
 import segmentation_models_pytorch as smp
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from contextrast.benchmarks.inputs import class_logits, label_maps, stage_embeddings
 from contextrast.benchmarks.measuring import CONSOLE, CPU, alternating, copy_bandwidth, spread, table
 from contextrast.benchmarks.operations import Operations
 from contextrast.callbacks.costs import added_memory
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.contrast import ContrastiveLoss, CrossEntropy, LovaszSoftmax, SoftDice, SoftTversky
+from contextrast.runs.composition import compose
 from contextrast.training.host_memory import keep_freed_memory
 
 ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
@@ -110,7 +110,7 @@ class BaseCall:
     def __call__(self) -> None:
         """Forward and backward."""
         self._base(self._logits, self._target).backward()
-        self._logits.grad = None
+        self._logits.grad = None  # as torch frees a gradient
 
     def moved_bytes(self) -> int:
         """Bytes of the logits and of their gradient."""
@@ -149,9 +149,8 @@ def _calls(
 def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:
     """The loss of a method, a file of conf/loss and overrides, for stages as wide as HRNet-W48's."""
     name, *overrides = method.split()
-    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        settings = compose("train", [f"loss={name}", f"loss.embedding_dim={embedding_dim}", *overrides])
-        loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
+    settings = compose("train", [f"loss={name}", f"loss.embedding_dim={embedding_dim}", *overrides])
+    loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
     return loss
 
 
@@ -177,4 +176,4 @@ def step(loss: ContrastiveLoss, embeddings: list[Tensor], target: Tensor, predic
     loss.update()
     loss.zero_grad()
     for embedding in embeddings:
-        embedding.grad = None
+        embedding.grad = None  # as torch frees a gradient

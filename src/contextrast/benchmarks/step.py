@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from hydra import compose, initialize_config_dir
 from lightning import seed_everything
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from torch.optim import Optimizer
 
-import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
 from contextrast.benchmarks.inputs import label_maps
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.callbacks.costs import forget_peak_memory, held_memory, peak_memory, seconds_of
-from contextrast.config import config_directory
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
 from contextrast.models.devices import device_name
+from contextrast.runs.composition import compose
 from contextrast.training.assembly import build_datamodule, build_module
 from contextrast.training.gradients import compare_gradients
 from contextrast.training.host_memory import keep_freed_memory
@@ -61,8 +59,7 @@ def step(repetitions: int, loss: Sequence[str], overrides: Sequence[str]) -> dic
 def compose_step(loss: str, overrides: Sequence[str]) -> DictConfig:
     """The training configuration of a loss, without pretrained weights, loggers and run folder."""
     unneeded = ["model.encoder_weights=null", "logger=none", "paths.run_dir=."]
-    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        return compose("train", [*overrides, f"loss={loss}", *unneeded])
+    return compose("train", [*overrides, f"loss={loss}", *unneeded])
 
 
 class TrainingStep:

@@ -37,12 +37,10 @@ def samples_per_second(datamodule: SegmentationDataModule, repetitions: int, bat
 def processor_seconds(datamodule: SegmentationDataModule, repetitions: int, batches: int = 16) -> list[float]:
     """Processor time that one training sample takes in one process, which a busy machine does not change much.
 
-    Reading, augmenting (where the CPU does that) and collating are in it, sending batches between processes is not.
-    The arguments are those of `samples_per_second`.
+    Reading, augmenting (where the CPU does that) and collating are in it. The arguments are those of
+    `samples_per_second`; the data module has no workers, whose time would not be seen.
     """
-    workers, datamodule.num_workers = datamodule.num_workers, 0
     stream = _endless(datamodule.train_dataloader())
-    datamodule.num_workers = workers
     _take(stream, 1)
     seconds = []
     for _ in range(repetitions):

@@ -19,7 +19,7 @@ from contextrast.metrics.counts import image_confusion_counts
 from contextrast.runs.image_counts import Counts, ImageCounts, counts_file, write_image_counts
 
 if TYPE_CHECKING:
-    from contextrast.training.module import SegmentationModule
+    from contextrast.evaluation import EvaluationModule
 
 Share = list[tuple[str, Counts, Counts]]
 """Of each image that a process sees: name, and rows (labelled, predicted, pixels) of the whole and of the band."""
@@ -60,7 +60,7 @@ class ImageCountsFile(pl.Callback):
     ) -> None:
         """Count the batch's images, by predictions int64 ``[B, H, W]`` in ``outputs["prediction"]``."""
         prediction, target = outputs["prediction"], batch["mask"]
-        number = cast("SegmentationModule", pl_module).labels.num_classes
+        number = cast("EvaluationModule", pl_module).labels.num_classes
         band = boundary_band(target, self.threshold, number, IGNORE_INDEX)
         inside = torch.where(band, target, IGNORE_INDEX)
         counts = [image_confusion_counts(prediction, labels, number, IGNORE_INDEX) for labels in (target, inside)]
@@ -73,8 +73,8 @@ class ImageCountsFile(pl.Callback):
         """Write the file, in one process."""
         shares = _of_all_processes(self._share)
         if trainer.is_global_zero:
-            module = cast("SegmentationModule", pl_module)
-            protocol = module.test_name.rpartition("/")[2]
+            module = cast("EvaluationModule", pl_module)
+            protocol = module.name.rpartition("/")[2]
             counts = _joined(shares, module.labels.classes, self.threshold)
             write_image_counts(counts_file(self.directory, protocol), counts)
 

@@ -74,10 +74,9 @@ def spread(length: int, count: int) -> list[int]:
     return [(2 * place + 1) * length // (2 * count) for place in range(count)]
 
 
-def sampling_of(loss: nn.Module | None) -> BoundaryAwareNegatives:
+def sampling_of(loss: nn.Module) -> BoundaryAwareNegatives:
     """The boundary-aware sampling that a loss contains, or the default one."""
-    parts = [] if loss is None else loss.modules()
-    return next((part for part in parts if isinstance(part, BoundaryAwareNegatives)), BoundaryAwareNegatives())
+    return next((part for part in loss.modules() if isinstance(part, BoundaryAwareNegatives)), BoundaryAwareNegatives())
 
 
 def sampling_layers(

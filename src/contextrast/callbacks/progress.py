@@ -79,6 +79,7 @@ class StepsProgressBar(RichProgressBar):
         columns: list[ProgressColumn] = super().configure_columns(trainer)
         for column in columns:
             if isinstance(column, BarColumn):
+                # Lightning makes the column and has no argument for it
                 column.bar_width = max(5, min(40, get_console().width - 75))
         return columns
 

@@ -179,7 +179,7 @@ def choose_images(
         raise DataError(f"{error}\nThe folder of the dataset is given as --data-root PATH.") from error
     if dataset.withheld:
         raise ConfigError(f"--split {arguments.split} has no labels to compare with: its benchmark withholds them.")
-    dataset.transform = None
+    dataset = dataset.unaugmented()
     return dataset, spread(len(dataset), arguments.images or len(dataset))
 
 

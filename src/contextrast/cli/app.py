@@ -7,24 +7,46 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import update_wrapper
 from pathlib import Path
+from typing import Any
 
 import hydra
-import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from contextrast.cli.sweeps import FailedJobs
-from contextrast.config import OwnConfigurations, config_directory
+from contextrast.config import config_directory
 from contextrast.errors import ConfigError, ContextrastError
+from contextrast.runs.composition import compose, register
 from contextrast.signals import ending_at_once
 
 MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError)
+
+
+class Task:
+    """A task for Hydra; where there is one, ``conf/`` can be composed.
+
+    So it can in the processes that Hydra's launchers start, which make it anew from what they are sent.
+
+    Args:
+        run: What is called with the composed configuration.
+    """
+
+    def __init__(self, run: Callable[[DictConfig], object]) -> None:
+        register()
+        self._run = run
+        update_wrapper(self, run)
+
+    def __call__(self, config: DictConfig) -> object:
+        """What the task returns."""
+        return self._run(config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Task, (self._run,)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
@@ -34,9 +56,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
     """
 
     def decorate(task: Callable[[DictConfig], object]) -> Callable[[], None]:
-        app = hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=config_name)(task)
-
         def main() -> None:
+            app = hydra.main(str(config_directory()), config_name, version_base="1.3")(Task(task))
             _quiet()
             if os.environ.get("HYDRA_FULL_ERROR") == "1":
                 with ending_at_once():
@@ -100,8 +121,7 @@ def near_keys(message: str, config_name: str) -> str:
     if refused is None:
         return ""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        known = set(_keys(OmegaConf.to_container(compose(config_name))))
+    known = set(_keys(OmegaConf.to_container(compose(config_name))))
     near = difflib.get_close_matches(refused[1], known, n=5, cutoff=0.6)
     return f"\nDid you mean: {', '.join(near)}?" if near else ""
 
@@ -119,14 +139,3 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # advertisements, device lists
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's use of torch, mended in its next release
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # a choice of conf/data
-
-
-def fastest_precision() -> str:
-    """Lightning's name of bfloat16 autocast where this machine computes in bfloat16, else of float32."""
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
-
-
-Plugins.instance().register(OwnConfigurations)
-OmegaConf.register_new_resolver("fastest_precision", fastest_precision, replace=True)

@@ -67,7 +67,6 @@ def inspect_all(datamodule: SegmentationDataModule) -> dict[str, Inspection]:
                 errors.append(error)
                 found[split] = Inspection.unopened(datamodule.labels, [*problems, str(error)])
                 continue
-        dataset.transform = None
         found[split] = inspect_split(dataset, datamodule.num_workers, f"Reading {split}", problems)
     if len(errors) == len(datamodule.splits):
         raise errors[0]

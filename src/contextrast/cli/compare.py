@@ -6,16 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from rich import get_console
 from rich.console import Console
 
 from contextrast.cli.app import MENDABLE, near_keys
 from contextrast.cli.report import add_baseline_options, chosen_baselines, show
 from contextrast.cli.series import Job, RunFailedError, Series, SeriesStoppedError
-from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.reporting.comparison import compare
+from contextrast.runs.composition import compose
 from contextrast.runs.records import Run, read_result, variant_run
 from contextrast.runs.results import Variant, find_records
 from contextrast.runs.settings import by_key
@@ -78,11 +77,9 @@ def check(commands: Sequence[Sequence[str]]) -> None:
     Raises:
         HydraException: If settings cannot be composed.
     """
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        for command in {
-            tuple(text for text in command if not text.startswith(("seed=", "hydra."))) for command in commands
-        }:
-            compose("train", list(command))
+    alike = ("seed=", "hydra.")
+    for command in {tuple(text for text in command if not text.startswith(alike)) for command in commands}:
+        compose("train", command)
 
 
 def plan(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> None:

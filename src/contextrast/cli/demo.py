@@ -1,15 +1,16 @@
 """``contextrast-demo``: a page on which one drops an image and sees its classes, by one network or by two."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from contextrast.cli.app import command
-from contextrast.cli.predict import load_network, segment
+from contextrast.config import plain
 from contextrast.demo import Shown, build, launch
+from contextrast.models import InferenceProtocol
 from contextrast.models.devices import chosen_device
+from contextrast.predicting import load_predictor
 
 
 def demo(config: DictConfig) -> None:
@@ -28,10 +29,11 @@ def page(config: DictConfig) -> Any:
         ContextrastError: As `demo`.
     """
     device = chosen_device("device=", config.device)
+    protocol = InferenceProtocol.of(plain(config))
     networks = []
     for path in filter(None, (config.checkpoint, config.compare)):
-        network, labels = load_network(Path(path).expanduser(), device, config.trusted)
-        networks.append(Shown(str(path), labels, partial(segment, network, config=config, device=device)))
+        predictor = load_predictor(Path(path).expanduser(), protocol, device, config.trusted)
+        networks.append(Shown(str(path), predictor.labels, predictor))
     return build(networks, config.alpha)
 
 

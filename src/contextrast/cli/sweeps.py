@@ -9,17 +9,14 @@ from typing import Any, ClassVar
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from typing_extensions import override
 
-import contextrast.runs.wandb_names  # noqa: F401  (registers the resolvers that name runs)
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.runs.names import former_name, job_name, present
 from contextrast.runs.reading import load
 from contextrast.runs.records import ERROR_FILE, headline
 from contextrast.runs.rules import device_count
@@ -119,7 +116,8 @@ class FailedJobs(Callback):
             folder's name and for `run_name`.
     """
 
-    _sweep: ClassVar[tuple[Path, float] | None] = None  # folder and start of the sweep this process started
+    # Folder and start of the sweep this process started; of the class, as Hydra keeps the object it makes to itself.
+    _sweep: ClassVar[tuple[Path, float] | None] = None
 
     def __init__(self, sweep: Sequence[str] = ()) -> None:
         self.sweep = sweep
@@ -139,7 +137,7 @@ class FailedJobs(Callback):
                 refuse_shared_process(trainer, config.hydra.launcher)
             except ConfigError as error:
                 raise SystemExit(f"{type(error).__name__}: {error}") from None
-        FailedJobs._sweep = folder, time.time()
+        FailedJobs._sweep = folder, time.time()  # see above
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -176,7 +174,7 @@ class FailedJobs(Callback):
         """The jobs that failed since this process started a sweep, or None if there are none."""
         if cls._sweep is None:
             return None
-        (folder, began), cls._sweep = cls._sweep, None
+        (folder, began), cls._sweep = cls._sweep, None  # see above
         failed = sorted(path for path in folder.glob(f"*/{ERROR_FILE}") if path.stat().st_mtime >= began - 1)
         if not failed:
             return None
@@ -192,37 +190,3 @@ def _jobs(folder: Path) -> dict[Path, str]:
     asked = {path.parents[1]: by_key(load(path)) for path in sorted(folder.glob("*/.hydra/overrides.yaml"))}
     varied = differing_keys(list(asked.values()))
     return {job: " ".join(texts[key] for key in varied if key in texts) or job.name for job, texts in asked.items()}
-
-
-def sweep_folder(runs: str, ablation: str | None, overrides: Sequence[str]) -> str:
-    """A sweep's folder: by the name of its ablation, else by the overrides that make the sweep."""
-    folder = Path(runs) / "multirun"
-    name = ablation or present(folder, job_name(overrides, sweep_overrides(overrides)), former_name(overrides))
-    return str(folder / name)
-
-
-def job_folder(*, _root_: DictConfig) -> str:
-    """A job's folder in that of its sweep: by what changes its result or tells it from the other jobs."""
-    overrides, hydra = list(_root_.hydra.overrides.task), _root_.hydra
-    alike = OmegaConf.select(_root_, "hydra.callbacks.failed_jobs.sweep", default=[])
-    return present(Path(hydra.sweep.dir), job_name(overrides, alike), former_name(overrides))
-
-
-def sweep_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that all jobs of a sweep have: those of one value, as they are typed and as jobs get them."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    alike = [item for item in parsed if not item.is_sweep_override()]
-    given = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in alike]
-    return list(dict.fromkeys([*(str(item.input_line) for item in alike), *given]))
-
-
-def several_gpus() -> bool:
-    """Whether this machine has more than one GPU."""
-    return torch.cuda.device_count() > 1
-
-
-OmegaConf.register_new_resolver("several_gpus", several_gpus, replace=True)
-OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
-# Cached, so that jobs get what their sweep got and not their own overrides': Hydra hands its cache on to them.
-OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("sweep_overrides", sweep_overrides, use_cache=True, replace=True)

@@ -89,7 +89,7 @@ class _UnitRows(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(*output)
-        ctx.dtype = inputs[0].dtype
+        ctx.dtype = inputs[0].dtype  # torch's way to keep it for the backward pass
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> Tensor:

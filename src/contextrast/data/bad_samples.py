@@ -1,7 +1,7 @@
 """Samples that cannot be read: another one in their place, and a count of how many there may be."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -70,14 +70,12 @@ class BadSamples:
 
     Args:
         limit: How many there may be in each process.
-
-    Attributes:
-        found: Their positions in the dataset.
+        found: Positions in the dataset of those that were found before.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, found: Iterable[int] = ()) -> None:
         self.limit = limit
-        self.found: list[int] = []
+        self.found = list(found)
 
     def add(self, bad: Mapping[int, str]) -> None:
         """Count those that are new, and warn of them.

@@ -1,7 +1,7 @@
 """Cityscapes (Cordts et al., 2016): street scenes from 50 cities, 19 classes, with the benchmark server's format."""
 
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -69,17 +69,13 @@ class Cityscapes(FileDataset):
         label_root: Folder that holds ``gtFine/`` where it does not lie beside ``leftImg8bit/``.
         transform: Augmentation.
 
-    Attributes:
-        with_instances: Whether samples come with their instance ids; for evaluation, since augmentation would leave
-            them behind.
-
     Raises:
         DataError: The folder, the split or files of it are missing, are no images, or differ in size.
         ConfigError: An unknown split or encoding.
     """
 
     labels = LabelTable.load("cityscapes")
-    with_instances = False
+    _gives_instances = False
 
     def __init__(
         self,
@@ -120,10 +116,19 @@ class Cityscapes(FileDataset):
     @override
     def __getitem__(self, key: int | SampleKey) -> Sample:
         sample = super().__getitem__(key)
-        if self.with_instances:
+        if self._gives_instances:
             index = key.index if isinstance(key, SampleKey) else key
             sample["instances"] = torch.from_numpy(self.instances(index).astype(np.int32))
         return sample
+
+    def with_instances(self) -> Self:
+        """The same samples with their instance ids; for evaluation, since augmentation would leave them behind.
+
+        Raises:
+            DataError: There are no such files, as far as the first sample tells.
+        """
+        self.instances(0)
+        return self._with(_gives_instances=True)
 
     def instances(self, index: int) -> NDArray[np.uint16]:
         """Reads instance ids ``[H, W]``, which the instance-level IoU needs.

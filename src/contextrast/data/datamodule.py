@@ -129,7 +129,7 @@ class SegmentationDataModule(LightningDataModule):
             transform = self._transform if split == "train" and self.augment == "cpu" else None
             dataset = self._make(**self._own, split=split, transform=transform)
             if isinstance(dataset, FileDataset):
-                dataset.cache = self._cache
+                dataset = dataset.cached(self._cache)
             self._datasets[split] = dataset
         return self._datasets[split]
 
@@ -180,9 +180,8 @@ class SegmentationDataModule(LightningDataModule):
         if self.on_bad_sample == "error":
             return TrainLoader(source, self.batch_size, **loading)
         loading["collate_fn"] = SubstituteCollate(loading["collate_fn"])
-        loader = TrainLoader(Substitutes(source), self.batch_size, **loading)
-        loader.bad_samples = BadSamples(self.max_bad_samples)
-        return loader
+        bad_samples = BadSamples(self.max_bad_samples)
+        return TrainLoader(Substitutes(source), self.batch_size, bad_samples=bad_samples, **loading)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002  # Lightning's signature
         """Augments a training batch on its device where that is asked for; Lightning calls it with every batch."""
@@ -190,18 +189,22 @@ class SegmentationDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Validation images in order, at their original sizes."""
-        return self._eval_loader("val")
+        return self.eval_loader(self.dataset("val"))
 
     def test_dataloader(self) -> Loader:
         """Test images in order, at their original sizes."""
-        return self._eval_loader("test")
+        return self.eval_loader(self.dataset("test"))
 
-    def _eval_loader(self, split: str) -> Loader:
-        dataset = self.dataset(split)
+    def eval_loader(self, dataset: SegmentationDataset) -> Loader:
+        """Samples in order, each once; a trainer's processes share them out.
+
+        Raises:
+            ConfigError: Fewer images than processes.
+        """
         processes, rank = self._processes()
         if len(dataset) < processes:  # those without an image would leave the others waiting
             raise ConfigError(
-                f"{len(dataset)} image(s) of split {split} for {processes} processes. Use at most that many devices."
+                f"{len(dataset)} image(s) to evaluate for {processes} processes. Use at most that many devices."
             )
         sampler = EvalSampler(dataset, num_replicas=processes, rank=rank)
         return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())

@@ -1,7 +1,8 @@
 """What every dataset here is: pictures with a mask of train ids, read, checked and augmented in one way."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NotRequired, Protocol, TypedDict
+from copy import copy
+from typing import Any, ClassVar, NotRequired, Protocol, Self, TypedDict
 
 import numpy as np
 import torch
@@ -155,6 +156,16 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """
         image, mask = self._read_checked(index)
         return sample_figure(image, mask, self.labels, self.name(index))
+
+    def unaugmented(self) -> Self:
+        """The same samples at their original sizes, as they are."""
+        return self._with(transform=None)
+
+    def _with(self, **attributes: Any) -> Self:
+        """A copy with other attributes; what both have is shared."""
+        other = copy(self)
+        vars(other).update(attributes)
+        return other
 
     def _read_checked(self, index: int) -> tuple[Picture, Picture]:
         image, mask = self.read(index)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -63,6 +64,10 @@ class FileDataset(SegmentationDataset):
             return self._decoded(pair)
         files = [pair.image] if pair.mask is None else [pair.image, pair.mask]
         return self.cache.read(files, self._decode, partial(self._decoded, pair))
+
+    def cached(self, cache: DecodedCache | None) -> Self:
+        """The same samples, kept in a cache once they are decoded."""
+        return self._with(cache=cache)
 
     def _decoded(self, pair: Pair) -> tuple[Picture, Picture]:
         if pair.mask is None:

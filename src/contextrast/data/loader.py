@@ -55,15 +55,22 @@ class TrainLoader(Loader):
     """A loader that goes on in the sampler's stream where it stopped, within a run and in a resumed one.
 
     Lightning stores its state in the checkpoint.
+
+    Args:
+        *args: As torch's loader has them.
+        bad_samples: Counts them; for a dataset of `Substitutes`.
+        **kwargs: As torch's loader has them.
     """
 
-    _position = 0
-    bad_samples: BadSamples | None = None  # counts where the dataset is one of `Substitutes`
+    def __init__(self, *args: Any, bad_samples: BadSamples | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bad_samples = bad_samples  # by the argument's name: Lightning finds it where it makes the loader anew
+        self._position = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch annotates a private class
         replicas = 1
         if isinstance(self.sampler, EpochSampler):  # Lightning puts another one in its place for `overfit_batches`
-            self.sampler.position = self._position
+            self.sampler.seek(self._position)
             replicas = self.sampler.num_replicas
         for item in super().__iter__():
             batch = self._counted(item)
@@ -79,7 +86,7 @@ class TrainLoader(Loader):
         """Goes on where the checkpoint was written."""
         self._position = state["position"]
         if self.bad_samples is not None:
-            self.bad_samples.found = list(state.get("bad_samples", []))
+            self.bad_samples = BadSamples(self.bad_samples.limit, state.get("bad_samples", ()))
 
     def _counted(self, item: Any) -> Any:
         if self.bad_samples is None:

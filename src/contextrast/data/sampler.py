@@ -26,7 +26,7 @@ class EpochSampler(DistributedSampler[Any]):
     """One endless stream of `SampleKey`, a new order every epoch, shared out to the processes in turn.
 
     Sample number n of the stream is a function of (seed, n) alone: it belongs to epoch ``n // len(dataset)``. Each pass
-    over the sampler yields one epoch's length, from `position` on. Whoever reads it moves `position`, so that nothing
+    over the sampler yields one epoch's length, from `position` on. Whoever reads it moves on by `seek`, so that nothing
     is left out where an epoch does not divide into batches, and a resumed run goes on where it stopped.
 
     It derives from torch's ``DistributedSampler`` because Lightning replaces every other kind of sampler under DDP.
@@ -49,6 +49,10 @@ class EpochSampler(DistributedSampler[Any]):
 
     def __len__(self) -> int:
         return self._size // self.num_replicas
+
+    def seek(self, position: int) -> None:
+        """Has the next pass start there."""
+        self.position = position
 
     def __iter__(self) -> Iterator[SampleKey]:
         start = self.position + self.rank

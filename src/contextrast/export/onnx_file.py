@@ -85,7 +85,7 @@ logits = session.run(None, {"image": image})[0]  # uint8 [B, 3, H, W]
 
 def _session(path: Path, device: torch.device) -> Any:
     runtime: Any = from_extra("onnxruntime", "export", "format=onnx")
-    options = runtime.SessionOptions()
+    options = runtime.SessionOptions()  # whose constructor takes nothing
     options.intra_op_num_threads = torch.get_num_threads()
     wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device.type == "cuda" else ["CPUExecutionProvider"]
     providers = [name for name in wanted if name in runtime.get_available_providers()]

@@ -1,5 +1,6 @@
 """Mean IoU and its relatives from one confusion matrix over a whole split."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +32,11 @@ class Scores(NamedTuple):
     accuracy: Tensor
     confusion: Tensor
     missed: Tensor
+
+    def by_name(self, classes: Sequence[str]) -> dict[str, Tensor]:
+        """The scalars as they are logged: three means, and ``iou/CLASS`` of each of the N class names."""
+        means = {name: getattr(self, name) for name in ("miou", "pixel_accuracy", "mean_accuracy")}
+        return means | {f"iou/{name}": iou for name, iou in zip(classes, self.iou, strict=True)}
 
 
 def scores_from_counts(confusion: Tensor, missed: Tensor) -> Scores:

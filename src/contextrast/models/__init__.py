@@ -11,12 +11,13 @@ if "wandb" not in sys.modules:
 
 from contextrast.models.auxiliary import AuxiliaryHead, build_auxiliary
 from contextrast.models.depthwise import use_float32_depthwise_backward
-from contextrast.models.inference import multi_scale_probabilities, sliding_window_probabilities
+from contextrast.models.inference import InferenceProtocol, multi_scale_probabilities, sliding_window_probabilities
 from contextrast.models.segmenter import Segmenter, TrainingPass
 from contextrast.models.weights import load_encoder_weights
 
 __all__ = [
     "AuxiliaryHead",
+    "InferenceProtocol",
     "Segmenter",
     "TrainingPass",
     "build_auxiliary",

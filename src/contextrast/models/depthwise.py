@@ -22,6 +22,7 @@ def use_float32_depthwise_backward(network: nn.Module) -> None:
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_depthwise(module):
+            # The libraries make the layers: there is no constructor to pass this to.
             module.forward = partial(_forward, module)  # type: ignore[method-assign]
 
 

@@ -1,7 +1,9 @@
 """Class probabilities of whole images: over several scales with flips, and over sliding windows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,51 @@ from contextrast.errors import ConfigError
 
 Predict = Callable[[Tensor], Tensor]
 """What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class InferenceProtocol:
+    """How images are looked at: whole, at several scales with flips, or where they are large in sliding windows.
+
+    Attributes:
+        scales: Image scales that are averaged, see :func:`multi_scale_probabilities`.
+        flip: Whether mirrored images enter the mean, too.
+        batch_size: Views of each image (itself and mirrored, or windows) that are predicted at once.
+        window: Height and width above which an image is predicted in windows, see
+            :func:`sliding_window_probabilities`; None takes every image whole.
+        overlap: Smallest share of a window that its neighbour covers too.
+    """
+
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    batch_size: int = 2
+    window: Sequence[int] | None = None
+    overlap: float = 0.25
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """The protocol of a command's settings, which are more than its own."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+
+    def __call__(self, predict: Predict, image: Tensor) -> Tensor:
+        """Class probabilities of a batch.
+
+        Args:
+            predict: Maps images [B, 3, h, w] of any size to logits [B, N, h, w].
+            image: float [B, 3, H, W], normalised.
+
+        Returns:
+            float32 [B, N, H, W], non-negative, 1 in sum over the classes.
+
+        Raises:
+            ConfigError: If the settings are out of range, or windows are asked for with scales or flips.
+        """
+        window = self.window
+        if window is None or (image.shape[2] <= window[0] and image.shape[3] <= window[1]):
+            return multi_scale_probabilities(predict, image, self.scales, self.flip, self.batch_size)
+        if list(self.scales) != [1.0] or self.flip:
+            raise ConfigError("Sliding windows go with scales=[1.0] and flip=false; window=null predicts whole images.")
+        return sliding_window_probabilities(predict, image, window, self.overlap, self.batch_size)
 
 
 def multi_scale_probabilities(

@@ -249,6 +249,10 @@ class Segmenter(nn.Module):
         logits, maps, auxiliary, named = forward_pass(self.network, image, self._taps, self.resize)
         return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary)
 
+    def compile_training(self) -> None:
+        """Compile :meth:`forward_training` in place, as ``compile()`` of torch's modules does their ``forward``."""
+        self.forward_training = torch.compile(self.forward_training)  # type: ignore[method-assign]
+
     def check_batch_size(self, batch_size: int, crop_size: Sequence[int] | None = None) -> None:
         """Refuse to train on batches that batch normalisation cannot work with.
 

@@ -5,8 +5,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from contextrast.reporting.comparison import Comparison, Measured, Row
+from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.measures import co_primary
+from contextrast.reporting.rows import Measured, Row
 from contextrast.reporting.verdicts import DIFFERENCES
 
 

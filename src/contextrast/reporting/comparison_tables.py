@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from contextrast.reporting.bootstrap import RESAMPLES, Interval
-from contextrast.reporting.comparison import Comparison, Measured, Row
+from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.estimates import Difference, Spread
+from contextrast.reporting.rows import Measured, Row
 from contextrast.reporting.tables import ABSENT, percent
 from contextrast.reporting.verdicts import DIFFERENCES, SHARE, Effort
 

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
 from contextrast.runs.settings import by_key, changes_result
 
 _LONGEST: Final = 100  # bytes of a name; file systems allow 255, and tools add to it
@@ -77,6 +80,28 @@ def former_name(overrides: Sequence[str]) -> str:
     name = shortened.replace("/", ".") or "defaults"
     digest = hashlib.sha256(joined.encode(errors="surrogatepass")).hexdigest()[:8]
     return name if shortened == joined else f"{name}-{digest}"
+
+
+def sweep_folder(runs: str, ablation: str | None, overrides: Sequence[str]) -> str:
+    """A sweep's folder: by the name of its ablation, else by the overrides that make the sweep."""
+    folder = Path(runs) / "multirun"
+    name = ablation or present(folder, job_name(overrides, sweep_overrides(overrides)), former_name(overrides))
+    return str(folder / name)
+
+
+def job_folder(*, _root_: DictConfig) -> str:
+    """A job's folder in that of its sweep: by what changes its result or tells it from the other jobs."""
+    overrides, hydra = list(_root_.hydra.overrides.task), _root_.hydra
+    alike = OmegaConf.select(_root_, "hydra.callbacks.failed_jobs.sweep", default=[])
+    return present(Path(hydra.sweep.dir), job_name(overrides, alike), former_name(overrides))
+
+
+def sweep_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that all jobs of a sweep have: those of one value, as they are typed and as jobs get them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    alike = [item for item in parsed if not item.is_sweep_override()]
+    given = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in alike]
+    return list(dict.fromkeys([*(str(item.input_line) for item in alike), *given]))
 
 
 def _written(override: str) -> str:

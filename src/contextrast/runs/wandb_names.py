@@ -5,7 +5,6 @@ from typing import Final
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
 from contextrast.runs.settings import by_key, changes_result
 
@@ -48,7 +47,3 @@ def run_name(seed: int | str) -> str:
 
 def _sweeping() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
-
-
-for resolver in (run_tags, run_setting, run_group, run_name):
-    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -59,8 +59,8 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         loss = instantiate(
             settings["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
         )
-    if config.compile.network:  # the parts, as training does not call the network as a whole
-        network.forward_training = torch.compile(network.forward_training)  # type: ignore[method-assign]
+    if config.compile.network:
+        network.compile_training()
     if config.compile.loss:
         loss.compile()
     # The data as a whole: evaluation reads it from where it lay, in the way it was read.

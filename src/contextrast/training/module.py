@@ -1,6 +1,6 @@
-"""The Lightning module: forward, step, optimiser. The method lives in ``contrast``, measures in ``metrics``."""
+"""The Lightning module of training: forward, step, optimiser, validation. The method lives in ``contrast``."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,13 +11,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MetricCollection
 
 from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.metrics import Measure, Report, Scores, SegmentationScores
-from contextrast.models import Segmenter, build_auxiliary, multi_scale_probabilities
+from contextrast.metrics import Scores, SegmentationScores
+from contextrast.models import Segmenter, build_auxiliary
 from contextrast.training.finite_loss import FiniteLossCheck
 from contextrast.training.gradients import compare_gradients
 from contextrast.training.optimization import parameter_groups
@@ -29,13 +28,14 @@ SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class SegmentationModule(pl.LightningModule):
-    """Trains a network with a loss on encoder stages and measures it.
+    """Trains a network with a loss on encoder stages, and validates it.
 
     Args:
         network: The network; it alone is evaluated and deployed.
-        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only, so evaluation has None.
+        loss: ``(logits, target, features) -> LossTerms``; holds what exists in training only.
         labels: Classes of the data.
-        optimizer: Makes the optimiser from parameter groups; a partial with ``lr`` and ``weight_decay``.
+        optimizer: Makes the optimiser from parameter groups; a partial with ``lr`` and ``weight_decay``. None where no
+            step is to be taken, as of one that is read back.
         scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
@@ -50,20 +50,14 @@ class SegmentationModule(pl.LightningModule):
         ConfigError: If there is no such stage, or the network has auxiliary logits of its own besides it.
 
     Attributes:
-        last_scores: Scores of the last validation or test.
-        measured_at: Step of the last validation or test.
-        last_reports: What :attr:`measures` found in the last test, by their names.
-        measures: Measures of :meth:`test_step` besides mIoU: a ``MetricCollection`` of `Measure` objects.
-        test_name: What stands before the names of a test's scores in the logs.
-        test_scales: Image scales of :meth:`test_step`.
-        test_flip: Whether :meth:`test_step` also sees mirrored images.
-        test_batch_size: Views of each image, itself and mirrored, that :meth:`test_step` predicts at once.
+        last_scores: Scores of the last validation.
+        measured_at: Step of the last validation.
     """
 
     def __init__(
         self,
         network: Segmenter,
-        loss: TrainingLoss | None,
+        loss: TrainingLoss,
         labels: LabelTable,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
@@ -86,13 +80,7 @@ class SegmentationModule(pl.LightningModule):
         self.auxiliary_weight = auxiliary_weight
         self.gradient_interval = gradient_interval
         self.scores = SegmentationScores(labels.num_classes, IGNORE_INDEX)
-        self.measures = MetricCollection({}, compute_groups=False)
-        self.test_name = "test"
-        self.test_scales: Sequence[float] = (1.0,)
-        self.test_flip = False
-        self.test_batch_size = 2
         self.last_scores: Scores | None = None
-        self.last_reports: dict[str, Report] = {}
         self.measured_at: int | None = None
         self._finite_loss = FiniteLossCheck(partial(keep_step, self))
         # Equal in all processes, as it is made of the global batch: DDP need not send up to 190 MB of it at every step.
@@ -102,8 +90,7 @@ class SegmentationModule(pl.LightningModule):
 
     def update_loss(self) -> None:
         """Move on what outlives a step in the loss; called once after every optimiser step."""
-        if self.loss is not None:
-            self.loss.update()
+        self.loss.update()
 
     def predict(self, image: Tensor) -> Tensor:
         """Logits ``[B, N, H, W]`` of uint8 images ``[B, 3, H, W]`` of any size."""
@@ -166,7 +153,6 @@ class SegmentationModule(pl.LightningModule):
         # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
         image, target = self.network.pad(image), self._padded(target)
         seen = self.network.forward_training(image)
-        assert self.loss is not None, "a module without a loss can only be evaluated"
         terms: LossTerms = self.loss(seen.logits, target, seen.features)
         logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
         if logits is not None:
@@ -177,44 +163,22 @@ class SegmentationModule(pl.LightningModule):
         """Count the batch's pixels, single scale."""
         self.scores.update(self.predict(batch["image"]), batch["mask"])
 
-    def test_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Count the batch's pixels at ``test_scales``, with ``test_flip``.
-
-        Returns:
-            ``prediction``: train ids, int64 ``[B, H, W]``, for callbacks.
-        """
-        image = self.network.normalize(batch["image"])
-        probabilities = multi_scale_probabilities(
-            self.network, image, self.test_scales, self.test_flip, self.test_batch_size
-        )
-        prediction = probabilities.max(dim=1).indices
-        self.scores.update(prediction, batch["mask"])
-        seen: dict[str, Any] = {**batch, "preds": prediction, "target": batch["mask"]}
-        if any("features" in measure.needs for measure in self.measures.values()):
-            seen["padded_target"] = self._padded(batch["mask"])
-            _, seen["features"] = self.network.forward_features(self.network.pad(image))
-        for measure in self.measures.values():
-            measure.update(**{name: seen[name] for name in measure.needs})
-        return {"prediction": prediction}
-
     def on_validation_epoch_end(self) -> None:
         """Log the split's scores."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the split's scores, and what the measures found."""
-        self._log_scores(self.test_name)
-        self.last_reports = {name: self._log_measure(measure) for name, measure in self.measures.items()}
+        self.last_scores, self.measured_at = self.scores.compute(), self.global_step
+        for name, value in self.last_scores.by_name(self.labels.classes).items():
+            self.log(f"val/{name}", value, prog_bar=name == "miou")
+        self.scores.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step."""
-        assert self.optimizer_factory is not None, "a module without optimizer can only be evaluated"
+        assert self.optimizer_factory is not None, "a module without an optimizer takes no step"
         defaults = getattr(self.optimizer_factory, "keywords", {})
         parts: dict[str, tuple[list[nn.Module], float]] = {
             "encoder": ([self.network.encoder], self.encoder_lr_ratio),
             "decoder": ([self.network], 1.0),
             "auxiliary": ([] if self.auxiliary is None else [self.auxiliary], 1.0),
-            "heads": ([] if self.loss is None else [self.loss], self.loss_lr_ratio),
+            "heads": ([self.loss], self.loss_lr_ratio),
         }
         groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
         optimizer = self.optimizer_factory(groups)
@@ -227,7 +191,6 @@ class SegmentationModule(pl.LightningModule):
 
     def _with_auxiliary(self, terms: LossTerms, logits: Tensor, target: Tensor) -> LossTerms:
         """The terms with the base's loss of auxiliary logits, which are brought to the target's resolution."""
-        assert self.loss is not None
         logits = F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
         auxiliary: Tensor = self.loss.base(logits, target)
         total = terms.total + self.auxiliary_weight * auxiliary
@@ -254,29 +217,6 @@ class SegmentationModule(pl.LightningModule):
                 for label, of_class in zip(self.labels.classes, of_stage, strict=True):
                     named[f"{section}_per_class/{name}/{stage}/{label}"] = of_class
         self.log_dict(named, batch_size=batch_size)
-
-    def _log_scores(self, split: str) -> None:
-        scores = self.scores.compute()
-        self.log(f"{split}/miou", scores.miou, prog_bar=True)
-        self.log_dict(
-            {
-                f"{split}/pixel_accuracy": scores.pixel_accuracy,
-                f"{split}/mean_accuracy": scores.mean_accuracy,
-                **{f"{split}/iou/{name}": iou for name, iou in zip(self.labels.classes, scores.iou, strict=True)},
-            }
-        )
-        self.last_scores, self.measured_at = scores, self.global_step
-        self.scores.reset()
-
-    def _log_measure(self, measure: Measure) -> Report:
-        classes = self.labels.classes
-        report = measure.report(classes)
-        values = {f"{self.test_name}/{name}": value for name, value in report.scores.items()}
-        for column, row in report.per_class.items():
-            values |= {f"{self.test_name}/{column}/{name}": value for name, value in zip(classes, row, strict=True)}
-        self.log_dict(values)
-        measure.reset()
-        return report
 
     def _padded(self, target: Tensor) -> Tensor:
         """Train ids with what the network pads images by ignored."""

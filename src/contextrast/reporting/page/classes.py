@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contextrast.reporting.comparison import Comparison, Row
+from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.estimates import paired_difference, spread
+from contextrast.reporting.rows import Row
 from contextrast.runs.records import Run, value_of
 
 _MATRIX: Final = 40  # classes; the cells of more could not be read, and their numbers would make the page large

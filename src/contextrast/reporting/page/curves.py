@@ -8,8 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from contextrast.reporting.comparison import Row
 from contextrast.reporting.page.axes import Axis
+from contextrast.reporting.rows import Row
 from contextrast.runs.reading import read_regular
 from contextrast.runs.records import Run
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from contextrast.reporting.comparison import Comparison, Row
+from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, signed_percent
 from contextrast.reporting.page.axes import Axis
 from contextrast.reporting.page.classes import class_scores
 from contextrast.reporting.page.curves import Chart, charts
 from contextrast.reporting.page.environment import Command, Surroundings, commands, surroundings
 from contextrast.reporting.page.pictures import Gallery, gallery
+from contextrast.reporting.rows import Row
 from contextrast.reporting.tables import ABSENT, percent
 from contextrast.reporting.verdicts import DIFFERENCES
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contextrast.errors import ConfigError
-from contextrast.reporting.comparison import Row
+from contextrast.reporting.rows import Row
 from contextrast.runs.reading import load
 from contextrast.runs.records import Run
 

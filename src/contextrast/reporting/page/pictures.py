@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contextrast.errors import ConfigError
-from contextrast.reporting.comparison import Row
+from contextrast.reporting.rows import Row
 from contextrast.runs.reading import load, read_regular
 from contextrast.runs.records import Run
 

@@ -1,0 +1,61 @@
+"""A trained network as a function from a picture to train ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contextrast.checkpoints.contents import load_checkpoint
+from contextrast.data.decoding import Picture
+from contextrast.data.labels import LabelTable
+from contextrast.export import Exported, is_export, load_export
+from contextrast.models import InferenceProtocol, Segmenter
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network in evaluation mode, with what it takes to segment a picture.
+
+    Attributes:
+        network: The network, on its device.
+        labels: Its classes.
+        protocol: How pictures are looked at.
+        device: Where they are.
+    """
+
+    network: Segmenter | Exported
+    labels: LabelTable
+    protocol: InferenceProtocol
+    device: torch.device
+
+    @torch.inference_mode()
+    def __call__(self, image: Picture) -> NDArray[np.uint8]:
+        """Train ids ``[H, W]`` of an RGB image uint8 ``[H, W, 3]``.
+
+        Raises:
+            ConfigError: If the protocol cannot be used.
+        """
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(self.device)
+        probabilities = self.protocol(self.network, self.network.normalize(pixels))
+        return probabilities.argmax(1)[0].byte().cpu().numpy()
+
+
+def load_predictor(path: Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False) -> Predictor:
+    """Load the network of a checkpoint, or one that was exported.
+
+    Args:
+        path: The file or folder.
+        protocol: How pictures are looked at.
+        device: Where to predict.
+        trusted: Whether an export may be read that can execute code.
+
+    Raises:
+        ContextrastError: If there is none, or it cannot be used.
+    """
+    if is_export(path):
+        exported = load_export(path, device, trusted)
+        return Predictor(exported, exported.labels, protocol, device)
+    checkpoint = load_checkpoint(path)
+    return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device)
