@@ -26,6 +26,7 @@ from tests.contrast.cases import label_maps
 BATCH, CLASSES, SIZE = 8, 11, 64
 LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
 SHARDED = "contextrast"
+DECODER = "contextrast model.contrast_on=decoder"
 VALIDATION_IMAGES = 5  # in batches of two: two batches on the first process, one on the second
 
 
@@ -43,8 +44,8 @@ def settings(*overrides):
 
 
 def network_and_loss(name):
-    """The Lightning module of a loss: batch norm and dropout in evaluation mode, everything else in training."""
-    config = settings(f"loss={name}")
+    """The Lightning module of a loss, and of what is set behind its name: batch norm and dropout in evaluation mode."""
+    config = settings(*f"loss={name}".split())
     torch.manual_seed(0)
     module = build_module(config, build_datamodule(config.data))
     for part in (module.network, module.auxiliary, getattr(module.loss, "heads", nn.Identity())):
@@ -133,7 +134,7 @@ def train_in_a_group(rank, world, folder: Path, port):
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
         share = slice(rank, None, world)
-        losses = {name: losses_and_gradients(name, share, DistributedDataParallel) for name in LOSSES}
+        losses = {name: losses_and_gradients(name, share, DistributedDataParallel) for name in (*LOSSES, DECODER)}
         losses["sharded"] = losses_and_gradients(SHARDED, share, sharded)
         values = {name: torch.stack([loss for loss, _ in found]) for name, found in losses.items()}
         torch.save({"values": values, "validated": validated(rank, world, port)}, folder / f"{rank}.pt")

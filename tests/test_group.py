@@ -10,6 +10,7 @@ from contextrast.contrast.collective import global_images
 from contextrast.data.sampler import EpochSampler
 from contextrast.training.assembly import build_datamodule, build_module
 from tests.group import (
+    DECODER,
     LOSSES,
     SHARDED,
     VALIDATION_IMAGES,
@@ -34,7 +35,7 @@ def group(tmp_path_factory):
     return losses, [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [*LOSSES, DECODER])
 def test_two_processes_under_ddp_train_a_whole_network_as_one(group, name):
     compare(group, name, losses_and_gradients(name))
 

@@ -5,6 +5,6 @@ import os
 # albumentations asks a server for its newest version on import unless this is set before.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from contextrast.contrast import ContextrastLoss, ContextualContrast
+from contextrast.contrast import ContextrastLoss, ContextualContrast, FeatureTaps
 
-__all__ = ["ContextrastLoss", "ContextualContrast"]
+__all__ = ["ContextrastLoss", "ContextualContrast", "FeatureTaps"]

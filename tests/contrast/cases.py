@@ -1,8 +1,13 @@
 """Small random inputs with the shapes of real ones: patches of labels, mistakes in clumps, ignored pixels."""
 
+from functools import cache
+
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from contextrast.config import config_directory, instantiate
 from contextrast.contrast import AllNegatives, BoundaryAwareNegatives, RandomNegatives, SemiHardNegatives
 
 every_sampling = pytest.mark.parametrize(
@@ -18,6 +23,27 @@ every_sampling = pytest.mark.parametrize(
     ids=["predicted", "others", "literal", "all", "random", "semi_hard"],
 )
 """Runs a test with each way of sampling negatives."""
+
+
+LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
+"""Names of the files of losses."""
+
+
+def loss_of_file(name, num_classes, in_channels, **settings):
+    """A loss as its file in ``conf/loss`` describes it, made small, with settings that it has replaced."""
+    small = {"embedding_dim": 4, "start_step": 0, "max_views": 1, "max_samples": 20, "min_pixels": 1, **settings}
+    described = _composed(name)
+    chosen = {key: value for key, value in small.items() if key in described}
+    if described.get("memory"):
+        chosen["memory"] = {**described["memory"], "size": 3}
+    torch.manual_seed(0)
+    return instantiate({**described, **chosen}, num_classes=num_classes, in_channels=list(in_channels))
+
+
+@cache
+def _composed(name):
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return OmegaConf.to_container(compose("train", [f"loss={name}", "seed=0"]).loss, resolve=True)
 
 
 def label_maps(generator, batch, height, width, num_classes, error=0.4, ignored=0.1, patch=4, ignore=255):

@@ -9,13 +9,13 @@ from contextrast.contrast import (
     AllNegatives,
     AnchorMemory,
     BoundaryAwareNegatives,
-    ContextrastLoss,
     ContextualContrast,
     RandomNegatives,
     RunningAnchors,
     SemiHardNegatives,
 )
 from contextrast.contrast.peers import MultiscaleContrast, PixelContrast, PixelMemory
+from tests.contrast.cases import LOSSES, loss_of_file
 
 SIZES = (((1, 1),), ((1, 1), (1, 1)), ((1, 3), (1, 1)), ((3, 1), (2, 1)), ((4, 5), (2, 3), (1, 1)))
 SAMPLINGS = {
@@ -92,16 +92,74 @@ def test_the_layout_in_memory_changes_nothing(layout):
             torch.testing.assert_close(*seen, msg=lambda text, name=name, sizes=sizes: f"{name} {sizes}: {text}")
 
 
-@pytest.mark.parametrize(("size", "dim"), list(itertools.product([(1, 1), (2, 1)], [1, 4])))
-def test_a_whole_loss_takes_a_single_pixel(size, dim):
+LABELS = {
+    "random": lambda target, generator: target,
+    "all ignored": lambda target, generator: torch.full_like(target, 255),
+    "one class": lambda target, generator: torch.where(target == 255, 255, 1),
+}
+
+
+def whole_inputs(batch, sizes, dtype, labels, layout):
+    """Logits, target and features of a whole loss of three classes."""
     generator = torch.Generator().manual_seed(0)
-    loss = ContextrastLoss(3, [2], [1.0], embedding_dim=dim).eval()  # batch norm cannot train on one value per channel
-    features = [torch.randn(1, 2, *size, generator=generator, requires_grad=True)]
-    logits = torch.randn(1, 3, *size, generator=generator, requires_grad=True)
-    terms = loss(logits, torch.randint(3, (1, *size), generator=generator), features)
-    terms.total.backward()
-    assert torch.isfinite(terms.total)
-    assert torch.isfinite(features[0].grad).all()
+    grid = (4 * sizes[0][0], 4 * sizes[0][1])
+    _, target, _ = inputs(batch, 3, 1, sizes, dtype)
+    leaves = [torch.randn(batch, 3, *size, generator=generator).to(dtype) for size in (grid, *sizes)]
+    logits, *features = (LAYOUTS[layout](leaf).detach().requires_grad_() for leaf in leaves)
+    return logits, LABELS[labels](target, generator), features
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_whole_loss_takes_any_shape_type_layout_and_labels(name, dtype):
+    """Of its file, with heads in float32: they take what a network in another type makes."""
+    for (batch, sizes, labels), layout in zip(
+        itertools.product((1, 2), (((1, 1),) * 4, ((8, 10), (4, 5), (2, 3), (1, 1))), LABELS),
+        itertools.cycle(LAYOUTS),
+        strict=False,
+    ):
+        loss = loss_of_file(name, 3, (3,) * 4, embedding_dim=1 if labels == "random" else 4)
+        if batch == 1:
+            loss.eval()  # batch norm cannot train on one value per channel
+        for _ in range(2):  # the second step has filled memories
+            logits, target, features = whole_inputs(batch, sizes, dtype, labels, layout)
+            terms = loss(logits, target, features)
+            terms.total.backward()
+            case = (batch, sizes, labels, layout)
+            assert torch.isfinite(terms.total), case
+            assert terms.total.dtype == torch.promote_types(dtype, torch.float32), case
+            assert all(torch.isfinite(value).all() for value in terms.diagnose().values()), case
+            for one in (logits, *(features if name != "ce" else []), *loss.parameters()):
+                assert one.grad is not None, case
+                assert torch.isfinite(one.grad).all(), case
+            loss.update()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_whole_loss_takes_any_type_under_autocast(name, dtype):
+    loss = loss_of_file(name, 3, (3,) * 4)
+    logits, target, features = whole_inputs(2, ((8, 10), (4, 5), (2, 3), (1, 1)), dtype, "random", "contiguous")
+    with torch.autocast("cpu", torch.bfloat16):
+        total = loss(logits, target, features).total
+    total.backward()
+    assert torch.isfinite(total)
+    assert all(torch.isfinite(one.grad).all() for one in (logits, *loss.parameters()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_compiled_whole_loss_is_the_same_down_to_a_single_pixel(name):
+    torch.compiler.reset()
+    for sizes, labels in ((((1, 1),) * 4, "random"), (((8, 10), (4, 5), (2, 3), (1, 1)), "all ignored")):
+        arguments = whole_inputs(1, sizes, torch.float32, labels, "contiguous")
+        plain, compiled = (loss_of_file(name, 3, (3,) * 4).eval() for _ in range(2))
+        compiled.compile(backend="aot_eager", fullgraph=True)
+        results = []
+        for loss in (plain, compiled):
+            terms = loss(*arguments)
+            wanted = [arguments[0], *loss.parameters()]
+            results.append([*terms.values(), *torch.autograd.grad(terms.total, wanted)])
+        torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("name", SAMPLINGS)

@@ -29,6 +29,7 @@ from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.sampling import AllNegatives, RandomNegatives, SemiHardNegatives
 from contextrast.contrast.segmentation import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.contrast.state import Stateful, update_state
+from contextrast.contrast.taps import FeatureTaps
 
 __all__ = [
     "AdaptiveFusion",
@@ -45,6 +46,7 @@ __all__ = [
     "CrossEntropyLoss",
     "EmbeddingHead",
     "EmbeddingHeads",
+    "FeatureTaps",
     "GatedChannelFusion",
     "GatedScalarFusion",
     "LossTerms",

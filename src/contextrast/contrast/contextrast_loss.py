@@ -36,7 +36,7 @@ class ContextrastLoss(ContrastiveLoss):
         anchor_negatives: Weight of the other present classes' fused anchors in Z; 0 as published.
         reduce_negatives: Whether Z is the ``sum`` over negatives, as published, or their ``mean``.
         base: Loss of logits and target to which the contrast is added; plain cross-entropy if not given.
-        ignore_index: Label of pixels that take part in nothing.
+        ignore_index: Label of pixels that take part in nothing; None if there is no such label.
 
     Raises:
         ConfigError: If stages and their weights differ in number, or a value is out of range.
@@ -62,7 +62,7 @@ class ContextrastLoss(ContrastiveLoss):
         anchor_negatives: float = 0.0,
         reduce_negatives: str = "sum",
         base: nn.Module | None = None,
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
     ) -> None:
         if len(in_channels) != len(stage_weights):
             raise ConfigError(

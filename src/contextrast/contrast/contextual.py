@@ -12,10 +12,10 @@ from contextrast.contrast.diagnostics import diagnose_stages
 from contextrast.contrast.fusion import StaticFusion
 from contextrast.contrast.losses import log_partition_over_negatives, pixel_anchor_loss
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors
-from contextrast.contrast.negatives import BoundaryAwareNegatives, mark_ignored
-from contextrast.contrast.rows import at_least_float32, unit_length
+from contextrast.contrast.negatives import BoundaryAwareNegatives
+from contextrast.contrast.rows import unit_length
 from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, as_rows, to_grid
+from contextrast.contrast.stages import StagePixels, check_stages, stage_pixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
@@ -154,8 +154,8 @@ class ContextualContrast(Stateful):
             return values
 
     def _compare(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StageComparison:
-        self._check(embeddings, target, prediction)
-        stages = self._stages(embeddings, target, prediction)
+        check_stages(embeddings, self.stage_weights)
+        stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
         own, pixels = class_anchors(stages)
         if self.detach_anchors:
             own = own.detach()
@@ -182,19 +182,6 @@ class ContextualContrast(Stateful):
         """Negatives of every anchor of the global batch, ``[I, N]``."""
         return sum_over_ranks(torch.stack([similarity.counts for similarity in seen.similarities]))
 
-    def _stages(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[StagePixels]:
-        classes = mark_ignored(target, self.num_classes, self.ignore_index)
-        return [
-            StagePixels(
-                as_rows(at_least_float32(embedding)),
-                to_grid(classes, *embedding.shape[2:]),
-                to_grid(prediction, *embedding.shape[2:]),
-                self.num_classes,
-                index,
-            )
-            for index, embedding in enumerate(embeddings)
-        ]
-
     def _fused(self, own: Tensor, pixels: Tensor) -> list[Tensor]:
         sources, present = list(own), list(pixels)
         if self.running_anchors is not None:
@@ -202,18 +189,6 @@ class ContextualContrast(Stateful):
         fused: list[Tensor] = self.fusion(sources, present)
         fused[-1] = own[-1]
         return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused
-
-    def _check(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> None:
-        if len(embeddings) != len(self.stage_weights):
-            raise ConfigError(
-                f"{len(embeddings)} stages of embeddings for {len(self.stage_weights)} stage weights "
-                f"{list(self.stage_weights)}: give one weight for each stage"
-            )
-        if target.shape != prediction.shape or target.ndim != 3 or target.shape[0] != embeddings[0].shape[0]:
-            raise ConfigError(
-                f"target and prediction must both be [B, H, W] with the embeddings' batch of {embeddings[0].shape[0]}, "
-                f"got {tuple(target.shape)} and {tuple(prediction.shape)}"
-            )
 
 
 def _batch_anchors(seen: StageComparison) -> BatchAnchors:

@@ -1,9 +1,11 @@
 """Embedding heads: they map encoder stages to the space the contrastive term works in, and exist in training only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from contextrast.contrast.inputs import check_widths
 from contextrast.contrast.rows import unit_length
 
 
@@ -28,12 +30,34 @@ class EmbeddingHeads(nn.Module):
     Args:
         in_channels: Channels C_i of the stages, shallowest first.
         embedding_dim: D, the channels of every embedding.
+        head: Makes the head of C_i and D.
     """
 
-    def __init__(self, in_channels: Sequence[int], embedding_dim: int = 256) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        embedding_dim: int = 256,
+        head: Callable[[int, int], nn.Module] = EmbeddingHead,
+    ) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(EmbeddingHead(channels, embedding_dim) for channels in in_channels)
+        self.in_channels = tuple(in_channels)
+        self.heads = nn.ModuleList(head(channels, embedding_dim) for channels in in_channels)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Map features ``[B, C_i, H_i, W_i]`` to unit-length embeddings ``[B, D, H_i, W_i]`` in at least float32."""
-        return [unit_length(head(feature), dim=1) for head, feature in zip(self.heads, features, strict=True)]
+        """Map features ``[B, C_i, H_i, W_i]`` to unit-length embeddings ``[B, D, H_i, W_i]`` in at least float32.
+
+        Raises:
+            ConfigError: If there is another number of features, or they have other channels.
+        """
+        check_widths(features, self.in_channels)
+        return [
+            unit_length(head(as_parameters(feature, head)), dim=1)
+            for head, feature in zip(self.heads, features, strict=True)
+        ]
+
+
+def as_parameters(feature: Tensor, head: nn.Module) -> Tensor:
+    """A feature map in the dtype of a head's parameters, whatever dtype a network makes; autocast does it by itself."""
+    if torch.is_autocast_enabled(feature.device.type) and feature.dtype != torch.float64:  # which autocast leaves alone
+        return feature
+    return feature.to(next(head.parameters()).dtype)

@@ -7,7 +7,7 @@ from contextrast.contrast.collective import any_over_ranks
 from contextrast.contrast.distance import TRANSFORMS, region_edges
 from contextrast.contrast.segments import order_by_segment
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
-from contextrast.contrast.stages import StagePixels, misclassified
+from contextrast.contrast.stages import StagePixels, mark_ignored, misclassified
 from contextrast.errors import ConfigError
 
 ERROR_MAPS = ("predicted", "others", "literal")
@@ -82,12 +82,6 @@ class BoundaryAwareNegatives(torch.nn.Module):
             regions = torch.where(_occurs(classes, num_classes)[regions], regions, -1)
         distances = self.transform(region_edges(regions))
         return torch.where(within_percentage(regions, distances, num_classes, self.percentage), regions, -1)
-
-
-def mark_ignored(target: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    """Replace the ignore index by ``num_classes``, the bin after the last class."""
-    target = target.long()
-    return target if ignore_index is None else target.masked_fill(target == ignore_index, num_classes)
 
 
 def _occurs(classes: Tensor, num_classes: int) -> Tensor:

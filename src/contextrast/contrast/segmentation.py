@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.base import WeightedLosses
+from contextrast.contrast.inputs import check_features, checked_labels
 from contextrast.contrast.state import Stateful
+from contextrast.errors import ConfigError
 
 
 def nothing_to_diagnose() -> dict[str, Tensor]:
@@ -45,7 +47,31 @@ class LossTerms(Mapping[str, Tensor]):
         return 1 + len(self.terms)
 
 
-class CrossEntropyLoss(Stateful):
+class SegmentationLoss(Stateful):
+    """What is common to a base alone and to one with a contrast: the base, and what it can be called with.
+
+    Args:
+        num_classes: N.
+        base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
+            cross-entropy if not given.
+        ignore_index: Label of pixels that take part in nothing, which is the base's, too; None if there is none.
+
+    Raises:
+        ConfigError: If the base ignores another label.
+    """
+
+    def __init__(self, num_classes: int, base: nn.Module | None, ignore_index: int | None) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.base = WeightedLosses.of(base, ignore_index)
+        for name, part in self.base.losses.named_modules():
+            other = getattr(part, "ignore_index", ignore_index)
+            if ignore_index is not None and other != ignore_index:
+                raise ConfigError(f"base.{name} must have the ignore_index {ignore_index} of the loss, got {other}")
+
+
+class CrossEntropyLoss(SegmentationLoss):
     """A base alone, cross-entropy or another one, behind the interface of :class:`ContextrastLoss`: the baseline.
 
     Args:
@@ -53,7 +79,10 @@ class CrossEntropyLoss(Stateful):
         in_channels: Channels of the encoder stages; not used.
         base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
             cross-entropy if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
+        ignore_index: Label of pixels that take part in nothing, which is the base's, too; None if there is none.
+
+    Raises:
+        ConfigError: If the base ignores another label.
     """
 
     def __init__(
@@ -61,11 +90,9 @@ class CrossEntropyLoss(Stateful):
         num_classes: int,
         in_channels: Sequence[int] = (),  # noqa: ARG002  (every loss is built from the same facts of the network)
         base: nn.Module | None = None,
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.base = WeightedLosses.of(base, ignore_index)
+        super().__init__(num_classes, base, ignore_index)
 
     def forward(
         self,
@@ -73,10 +100,15 @@ class CrossEntropyLoss(Stateful):
         target: Tensor,
         features: Sequence[Tensor] = (),  # noqa: ARG002  (what a contrastive loss is called with)
     ) -> LossTerms:
-        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used."""
+        """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used.
+
+        Raises:
+            ConfigError: If logits and target do not fit, see :func:`checked_labels`.
+        """
+        target = checked_labels(logits, target, self.num_classes, self.ignore_index)
         terms = self.base.terms(logits, target)
         total = self.base.total(terms)
-        return LossTerms(total, terms, {"base": total})
+        return LossTerms(total, terms, {"base": total}, nothing_to_diagnose)  # a compiler does not find the default
 
 
 class Contrast(Protocol):
@@ -91,7 +123,7 @@ class Contrast(Protocol):
         ...
 
 
-class ContrastiveLoss(Stateful):
+class ContrastiveLoss(SegmentationLoss):
     """L = L_base + α·Σ terms of a contrast on embeddings: the frame of every contrastive loss here.
 
     Add its parameters to the optimiser, call it on logits, target and encoder features, and :meth:`update` once after
@@ -106,7 +138,10 @@ class ContrastiveLoss(Stateful):
         warmup_steps: Steps over which α rises linearly from there; 0 is none.
         base: A module of logits ``[B, N, H, W]`` and target ``[B, H, W]``, such as :class:`WeightedLosses`; plain
             cross-entropy if not given.
-        ignore_index: Label of pixels that take part in nothing, where ``base`` is not given.
+        ignore_index: Label of pixels that take part in nothing, which is the base's, too; None if there is none.
+
+    Raises:
+        ConfigError: If the base ignores another label.
     """
 
     step: Tensor
@@ -121,19 +156,17 @@ class ContrastiveLoss(Stateful):
         start_step: int = 0,
         warmup_steps: int = 0,
         base: nn.Module | None = None,
-        ignore_index: int = 255,
+        ignore_index: int | None = 255,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, base, ignore_index)
         self.alpha = alpha
         self.start_step = start_step
         self.warmup_steps = warmup_steps
-        self.num_classes = num_classes
-        self.base = WeightedLosses.of(base, ignore_index)
         self.heads = heads
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor]) -> LossTerms:
+    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor] = ()) -> LossTerms:
         """Loss of one batch.
 
         Args:
@@ -143,10 +176,16 @@ class ContrastiveLoss(Stateful):
 
         Returns:
             ``total``, and the terms of the base and those of the contrast.
+
+        Raises:
+            ConfigError: If an argument does not fit the loss or the others, see :func:`checked_labels` and
+                :func:`check_features`.
         """
+        target = checked_labels(logits, target, self.num_classes, self.ignore_index)
+        check_features(features, logits, self.step.device)
+        embeddings = self.heads(features)
         base_terms = self.base.terms(logits, target)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
-        embeddings = self.heads(features)
         terms = self.contrast(embeddings, target, prediction)
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
         base = self.base.total(base_terms)

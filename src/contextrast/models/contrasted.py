@@ -1,15 +1,13 @@
 """Which of a network's feature maps are contrasted: names of modules, where they are not the encoder's stages."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import segmentation_models_pytorch as smp
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from contextrast.contrast.taps import check_names
 from contextrast.errors import ConfigError
-from contextrast.models.taps import Taps
 
 ContrastOn = Literal["encoder", "decoder"] | Sequence[str]
 
@@ -31,7 +29,6 @@ _OF_SMP: dict[type[nn.Module], Callable[[Any], Sequence[str]]] = {
 }
 _FINE = 2  # of the blocks of smp's U-shaped decoders the last ones, at strides 2 and 1
 _STAGES = 4  # of a hierarchical encoder, from stride 4 on
-_NAMED = 8  # modules that an error names
 
 
 def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str, ...]:
@@ -57,34 +54,8 @@ def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str
         return tuple(names)
     if isinstance(contrast_on, str):
         raise ConfigError(f"model.contrast_on={contrast_on}: it is encoder, decoder, or a list: [{contrast_on}].")
-    known = dict(network.named_modules())
-    for name in contrast_on:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-            hint = f"Near matches: {', '.join(near)}" if near else f"It starts with {', '.join(list(known)[1:9])}"
-            raise ConfigError(f"model.contrast_on: {type(network).__name__} has no module {name}. {hint}.")
+    check_names(network, contrast_on, "model.contrast_on")
     return tuple(contrast_on)
-
-
-@torch.no_grad()
-def nameable(network: nn.Module, image: Tensor) -> str:
-    """Modules that ``model.contrast_on`` could name, one for each stride: the outermost, and of several the widest.
-
-    Args:
-        network: The plain network.
-        image: float ``[B, 3, H, W]`` of a size that it takes.
-    """
-    taps = Taps(network, [name for name, _ in network.named_modules() if name])
-    with taps.open() as taken:
-        network(image)
-    taps.remove()
-    maps: dict[int, list[tuple[int, int, str]]] = {}
-    for name, output in taken.items():
-        if isinstance(output, Tensor) and output.ndim == 4 and 1 < output.shape[-1] < image.shape[-1]:
-            maps.setdefault(image.shape[-1] // output.shape[-1], []).append((name.count("."), -output.shape[1], name))
-    best = {stride: min(found) for stride, found in maps.items()}
-    named = [f"{name} ({-channels} channels, stride {stride})" for stride, (_, channels, name) in sorted(best.items())]
-    return ", ".join(named[:_NAMED])
 
 
 def _examples(network: nn.Module) -> list[str]:

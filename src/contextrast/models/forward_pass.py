@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contextrast.contrast.taps import Taps
 from contextrast.errors import ConfigError
-from contextrast.models.taps import Taps
 
 _PARTS = ("encoder", "decoder", "segmentation_head")
 _LOGITS = ("logits", "out")

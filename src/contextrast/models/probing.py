@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from contextrast.contrast.taps import BLANK, Taps, check_order, evaluating, is_map, no_map, stride_of
 from contextrast.errors import ConfigError
-from contextrast.models.contrasted import nameable
 from contextrast.models.forward_pass import ForwardPass, built_of_parts, encoder_of, forward_pass
-from contextrast.models.taps import Taps
 
 _FACTORS = (1, 2, 4, 8)  # of the stride, which networks may halve further
-_BLANK = 256  # side in pixels of the image that a network of unknown stride is first tried with
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,8 @@ def probe(network: nn.Module, name: str, taps: Taps) -> NetworkFacts:
             f"Multiply model.upsampling by {side / seen.logits.shape[-1]:g}, or change model.encoder_depth."
         )
     maps = tuple((m.shape[1], side // m.shape[3]) for m in seen.maps)
-    named = _ordered(taps, tuple((m.shape[1], side // m.shape[3]) for m in seen.named))
+    named = tuple((m.shape[1], stride_of(m, image)) for m in seen.named)
+    check_order(taps.names, [stride for _, stride in named], "model.contrast_on")
     return NetworkFacts(
         stride, smallest, seen.logits.shape[1], resize, maps, named, single, unused, seen.auxiliary is not None
     )
@@ -84,52 +83,32 @@ def _guessed_stride(network: nn.Module, name: str, taps: Taps) -> int:
     stated = getattr(encoder_of(network), "output_stride", None)
     deepest = int(stated) if isinstance(stated, int) else 1
     if not isinstance(stated, int) or taps.names:
+        image = torch.zeros(1, 3, BLANK, BLANK)
         try:
             with torch.no_grad():
-                seen = forward_pass(network, torch.zeros(1, 3, _BLANK, _BLANK), taps)
+                seen = forward_pass(network, image, taps)
         except (RuntimeError, ValueError, AssertionError) as error:
-            raise ConfigError(f"{name} does not take images of {_BLANK}x{_BLANK} pixels: {error}.") from error
+            raise ConfigError(f"{name} does not take images of {BLANK}x{BLANK} pixels: {error}.") from error
         except KeyError as error:
             raise ConfigError(
                 f"model.contrast_on: {name} does not run the module {error} in a forward pass."
             ) from error
         for module, output in zip(taps.names, seen.named, strict=True):
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                raise ConfigError(
-                    f"model.contrast_on: {module} of {name} gives no feature map [B, C, H, W]. It is possible to name "
-                    f"{nameable(network, torch.zeros(1, 3, _BLANK, _BLANK))}."
-                )
-        deepest = max([deepest, *(_BLANK // m.shape[-1] for m in (seen.logits, *seen.named))])
+            if not is_map(output, image):
+                raise no_map(network, module, image, "model.contrast_on")
+        deepest = max([deepest, *(stride_of(m, image) for m in (seen.logits, *seen.named))])
     return deepest
-
-
-def _ordered(taps: Taps, sizes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """The sizes of the maps that are tapped.
-
-    Raises:
-        ConfigError: If a shallower map comes behind a deeper one.
-    """
-    strides = [stride for _, stride in sizes]
-    if strides != sorted(strides):
-        by_stride = [name for _, name in sorted(zip(strides, taps.names, strict=True), key=lambda pair: pair[0])]
-        raise ConfigError(
-            f"model.contrast_on has maps of strides {strides}; the shallowest comes first, as the last one is the "
-            f"deepest that anchors are fused with: [{','.join(by_stride)}]."
-        )
-    return sizes
 
 
 @contextmanager
 def _probing(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, gradients, and one thread: more only wait for each other on images this small."""
-    training, threads = network.training, torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    network.eval()
     try:
-        with torch.enable_grad():
+        with evaluating(network), torch.enable_grad():
             yield
     finally:
-        network.train(training)
         torch.set_num_threads(threads)
 
 

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contextrast.contrast.taps import Taps, nameable
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network
-from contextrast.models.contrasted import ContrastOn, contrasted_modules, nameable
+from contextrast.models.contrasted import ContrastOn, contrasted_modules
 from contextrast.models.forward_pass import encoder_of, forward_pass, segment
 from contextrast.models.network_weights import load_network_weights
 from contextrast.models.probing import probe
-from contextrast.models.taps import Taps
 from contextrast.models.weights import LITE0, LITE0_ENCODERS, load_encoder_weights
 
 

@@ -202,10 +202,10 @@ def test_probabilities_of_the_reference_are_softmax():
 @pytest.mark.parametrize(
     ("build", "word"),
     [
-        (lambda: LovaszSoftmax(0), r"lovasz\.levels"),
-        (lambda: SoftTversky(-0.1, 0.5), r"tversky\.alpha"),
-        (lambda: SoftTversky(0.0, 0.0), r"tversky\.alpha"),
-        (lambda: SoftTversky(float("nan"), 1.0), r"tversky\.alpha"),
+        (lambda: LovaszSoftmax(0), "levels"),
+        (lambda: SoftTversky(-0.1, 0.5), "alpha"),
+        (lambda: SoftTversky(0.0, 0.0), "alpha"),
+        (lambda: SoftTversky(float("nan"), 1.0), "alpha"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(build, word):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from contextrast.contrast.peers import MultiscaleContrast, MultiscaleHead, MultiscaleLoss
-from contextrast.contrast.peers.inputs import stage_pixels
+from contextrast.contrast.stages import stage_pixels
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps, unit_embeddings
 from tests.contrast.peers.reference import groups, samples_contrast

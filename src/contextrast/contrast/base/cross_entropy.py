@@ -46,13 +46,13 @@ class CrossEntropy(nn.Module):
         shares |= {} if ohem_threshold is None else {"ohem_threshold": ohem_threshold}
         for name, value in shares.items():
             if not 0 <= value <= 1:
-                raise ConfigError(f"cross_entropy.{name} must be between 0 and 1, got {value}")
+                raise ConfigError(f"{name} must be between 0 and 1, got {value}")
         if not focal_gamma >= 0:
-            raise ConfigError(f"cross_entropy.focal_gamma must be 0 or more, got {focal_gamma}")
+            raise ConfigError(f"focal_gamma must be 0 or more, got {focal_gamma}")
         if isinstance(class_weights, str):
             raise ConfigError(
-                f"cross_entropy.class_weights is {class_weights!r}: give one number a class, such as [1.0,2.5,0.8]. "
-                "The configuration of contextrast-train also takes auto, which it computes from the data."
+                f"class_weights must be one number per class, such as [1.0, 2.5, 0.8], got {class_weights!r} (the "
+                "configuration of contextrast-train also takes auto, which it computes from the data)"
             )
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)
@@ -70,7 +70,7 @@ class CrossEntropy(nn.Module):
         """
         logits, weights = at_least_float32(logits), self.class_weights
         if weights is not None and len(weights) != logits.shape[1]:
-            raise ConfigError(f"cross_entropy.class_weights has {len(weights)} values for {logits.shape[1]} classes")
+            raise ConfigError(f"class_weights has {len(weights)} values for {logits.shape[1]} classes")
         target = target.long()
         losses = F.cross_entropy(
             logits,

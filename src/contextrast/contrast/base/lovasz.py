@@ -46,7 +46,7 @@ class LovaszSoftmax(nn.Module):
     def __init__(self, levels: int = 1024, ignore_index: int = 255) -> None:
         super().__init__()
         if levels < 1:
-            raise ConfigError(f"lovasz.levels must be at least 1, got {levels}")
+            raise ConfigError(f"levels must be at least 1, got {levels}")
         self.levels = levels
         self.ignore_index = ignore_index
 

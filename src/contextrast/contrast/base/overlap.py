@@ -31,9 +31,7 @@ class SoftTversky(nn.Module):
     def __init__(self, alpha: float = 0.3, beta: float = 0.7, ignore_index: int = 255) -> None:
         super().__init__()
         if not (alpha >= 0 and beta >= 0 and alpha + beta > 0):
-            raise ConfigError(
-                f"tversky.alpha and tversky.beta must be 0 or more, one of them above, got {alpha}, {beta}"
-            )
+            raise ConfigError(f"alpha and beta must be 0 or more, one of them above, got {alpha}, {beta}")
         self.alpha = alpha
         self.beta = beta
         self.ignore_index = ignore_index

@@ -28,27 +28,28 @@ class WeightedLosses(Stateful):
         super().__init__()
         if not losses or set(weights) != set(losses):
             raise ConfigError(
-                f"loss.base.weights must have a weight for each loss of loss.base: weights for "
-                f"{', '.join(weights) or 'none'}, losses {', '.join(losses) or 'none'}. loss/base=NAME chooses a file "
-                "that brings a loss and its weight."
+                f"weights must have one for each of the losses, {', '.join(losses) or 'none'}, got weights for "
+                f"{', '.join(weights) or 'none'} (loss/base=NAME chooses a file that brings a loss and its weight)"
             )
         for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
-                raise ConfigError(f"loss.base.weights.{name} must be 0 or more, got {weight}")
+                raise ConfigError(f"weights.{name} must be 0 or more, got {weight}")
         self.weights = dict(weights)
         self.losses = nn.ModuleDict(losses)
 
     @classmethod
-    def of(cls, base: nn.Module | None, ignore_index: int = 255) -> Self:
+    def of(cls, base: nn.Module | None, ignore_index: int | None = 255) -> Self:
         """A loss by itself, named after its class: ``CrossEntropy`` becomes ``cross_entropy``.
 
         Args:
             base: The loss; weighted ones are taken as they are, None is plain cross-entropy.
-            ignore_index: Label of pixels that take part in nothing, where there is none.
+            ignore_index: Label of pixels that take part in nothing, where no loss is given; None if there is no such
+                label.
         """
         if isinstance(base, cls):
             return base
-        loss = CrossEntropy(ignore_index=ignore_index) if base is None else base
+        # torch's cross-entropy knows no None: its own default, which no pixel has.
+        loss = CrossEntropy(ignore_index=-100 if ignore_index is None else ignore_index) if base is None else base
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(loss).__name__).lower()
         return cls({name: 1.0}, **{name: loss})
 

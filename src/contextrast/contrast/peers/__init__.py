@@ -2,7 +2,7 @@
 
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.memory import PixelMemory
-from contextrast.contrast.peers.multiscale import MultiscaleContrast, MultiscaleHead, MultiscaleHeads, MultiscaleLoss
+from contextrast.contrast.peers.multiscale import MultiscaleContrast, MultiscaleHead, MultiscaleLoss
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.peers.pixel_contrast import ConcatenatedHead, PixelContrast, PixelContrastLoss
 
@@ -11,7 +11,6 @@ __all__ = [
     "GroupSampler",
     "MultiscaleContrast",
     "MultiscaleHead",
-    "MultiscaleHeads",
     "MultiscaleLoss",
     "PixelContrast",
     "PixelContrastLoss",

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from contextrast.contrast.heads import EmbeddingHeads
 from contextrast.contrast.peers.diagnostics import diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
-from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.pairs import pair_contrast
-from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.contrast.stages import check_stages, stage_pixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
@@ -119,11 +119,7 @@ class MultiscaleContrast(Stateful):
 
     def _drawn(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[tuple[Samples, Tensor]]:
         """Of each stage the samples and which of them are misclassified."""
-        if len(embeddings) != len(self.stage_weights):
-            raise ConfigError(
-                f"{len(embeddings)} stages of embeddings for {len(self.stage_weights)} stage weights "
-                f"{list(self.stage_weights)}: give one weight for each stage"
-            )
+        check_stages(embeddings, self.stage_weights)
         stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
         return [self.sampler(pixels) for pixels in stages]
 
@@ -141,23 +137,6 @@ class MultiscaleHead(nn.Sequential):
             nn.BatchNorm2d(in_channels, momentum=0.0003),
             nn.Conv2d(in_channels, embedding_dim, 1),
         )
-
-
-class MultiscaleHeads(nn.Module):
-    """A :class:`MultiscaleHead` for each stage, and L2 normalisation over channels (Pissas et al., ECCV 2022).
-
-    Args:
-        in_channels: Channels C_i of the stages, shallowest first.
-        embedding_dim: D.
-    """
-
-    def __init__(self, in_channels: Sequence[int], embedding_dim: int = 256) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(MultiscaleHead(channels, embedding_dim) for channels in in_channels)
-
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Map features ``[B, C_i, H_i, W_i]`` to unit-length embeddings ``[B, D, H_i, W_i]`` in at least float32."""
-        return [unit_length(head(feature), 1) for head, feature in zip(self.heads, features, strict=True)]
 
 
 class MultiscaleLoss(ContrastiveLoss):
@@ -225,11 +204,11 @@ class MultiscaleLoss(ContrastiveLoss):
         )
         super().__init__(
             num_classes,
-            MultiscaleHeads(in_channels, embedding_dim),
+            EmbeddingHeads(in_channels, embedding_dim, MultiscaleHead),
             contrast,
             alpha,
             start_step,
             warmup_steps,
             base,
-            label_or_none(ignore_index),
+            ignore_index,
         )

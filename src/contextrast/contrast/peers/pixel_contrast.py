@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.heads import EmbeddingHead
+from contextrast.contrast.heads import EmbeddingHead, as_parameters
+from contextrast.contrast.inputs import check_widths
 from contextrast.contrast.peers.diagnostics import diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
-from contextrast.contrast.peers.inputs import label_or_none, stage_pixels
 from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
-from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.stages import StagePixels, stage_pixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError
 
@@ -142,12 +142,18 @@ class ConcatenatedHead(nn.Module):
                 f"stages must name some of the {number} encoder stages by position 0 to {number - 1}, "
                 f"or from the end by -1 to {-number}, got {chosen}"
             )
+        self.in_channels = tuple(in_channels)
         self.stages = chosen
         self.head = EmbeddingHead(sum(in_channels[position] for position in chosen), embedding_dim)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Map features ``[B, C_i, H_i, W_i]`` to one unit-length ``[B, D, H_1, W_1]`` in at least float32."""
-        maps = [features[position] for position in self.stages]
+        """Map features ``[B, C_i, H_i, W_i]`` to one unit-length ``[B, D, H_1, W_1]`` in at least float32.
+
+        Raises:
+            ConfigError: If there is another number of features, or they have other channels.
+        """
+        check_widths(features, self.in_channels)
+        maps = [as_parameters(features[position], self.head) for position in self.stages]
         size = maps[0].shape[2:]
         coarser = [F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in maps[1:]]
         return [unit_length(self.head(torch.cat([maps[0], *coarser], 1)), 1)]
@@ -209,5 +215,5 @@ class PixelContrastLoss(ContrastiveLoss):
             start_step,
             warmup_steps,
             base,
-            label_or_none(ignore_index),
+            ignore_index,
         )
