@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,7 +38,7 @@ def main() -> None:
 
 def complete() -> list[str]:
     """Names of the configurations that say which network they are; the free form leaves that to the user."""
-    paths = sorted(FOLDER.glob("*.yaml"))
+    paths = sorted(FOLDER.glob("[!_]*.yaml"))
     return [path.stem for path in paths if not OmegaConf.is_missing(OmegaConf.load(path).model, "architecture")]
 
 
@@ -58,8 +59,9 @@ def row(name: str) -> str:
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise ConfigError(f"There is no {path}. Networks: {', '.join(complete())}.")
-    config = OmegaConf.load(path).model
-    network: Segmenter = instantiate({**config, "encoder_weights": None}, num_classes=NUM_CLASSES)
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", [f"model={name}", "model.encoder_weights=null"]).model
+    network: Segmenter = instantiate(config, num_classes=NUM_CLASSES)
     deployed = parameters(network.network)
     heads = parameters(EmbeddingHeads(network.stage_channels))
     sizes = zip(network.stages, network.stage_channels, network.stage_strides, strict=True)

@@ -1,8 +1,19 @@
-"""Seeded inputs with the shapes of real ones."""
+"""Seeded inputs with the shapes of real ones, and the configuration of training."""
 
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from torch import Tensor
+
+import contextrast.cli.app  # noqa: F401  (registers the resolvers that conf/ uses)
+from contextrast.config import config_directory
+
+
+def training(*overrides: str) -> DictConfig:
+    """Compose the configuration of ``contextrast-train``, with the current folder for a run folder."""
+    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
+        return compose("train", [*overrides, "paths.run_dir=."])
 
 
 def label_maps(batch: int, height: int, width: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:

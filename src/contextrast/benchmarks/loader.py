@@ -3,18 +3,16 @@
 import statistics
 
 import torch
-from hydra import compose, initialize_config_dir
 
+from contextrast.benchmarks.inputs import training
 from contextrast.benchmarks.measuring import CONSOLE
 from contextrast.benchmarks.throughput import device_seconds, processor_seconds, samples_per_second
-from contextrast.config import config_directory
 from contextrast.training.assembly import build_datamodule
 
 
 def loader(repetitions: int, overrides: list[str]) -> dict[str, float]:
     """Training samples a second that the configured loader delivers, and the processor time that one takes."""
-    with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        data = build_datamodule(compose("train", overrides).data)
+    data = build_datamodule(training(*overrides).data)
     torch.set_num_threads(1)  # as in a loader's worker
     speeds, seconds = samples_per_second(data, repetitions), processor_seconds(data, repetitions)
     numbers = {"samples_per_second": statistics.median(speeds), "processor_seconds": statistics.median(seconds)}
