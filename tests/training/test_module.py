@@ -47,7 +47,7 @@ class NoEncoder(nn.Sequential):
 def test_a_rate_of_the_encoder_is_refused_where_there_is_none():
     net = Segmenter(NoEncoder, num_classes=3, mean=[0.5] * 3, std=[0.5] * 3, contrast_on=["0"])
     SegmentationModule(net, None, LABELS)
-    with pytest.raises(ConfigError, match="encoder_lr_ratio=0.1: NoEncoder has no"):
+    with pytest.raises(ConfigError, match="NoEncoder has no `encoder`"):
         SegmentationModule(net, None, LABELS, encoder_lr_ratio=0.1)
 
 

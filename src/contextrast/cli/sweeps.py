@@ -62,7 +62,7 @@ def refuse_shared_process(trainer: Mapping[str, Any], launcher: Mapping[str, Any
 
 
 def refuse_equal_jobs(overrides: Sequence[str]) -> None:
-    """Refuse several values of a setting that says only where or how to compute: each of their jobs has the same result.
+    """Refuse several values of a setting that says only where or how to compute: their jobs have the same result.
 
     A choice of a file with other settings is none of these, as what they are is compared one by one.
 
@@ -73,8 +73,8 @@ def refuse_equal_jobs(overrides: Sequence[str]) -> None:
         text = str(item.input_line)
         if item.is_sweep_override() and not changes_result(text) and item.key_or_group not in _CHOICES:
             raise ConfigError(
-                f"{text}: {item.key_or_group} says where or how to compute, not what. Jobs that differ in it alone have "
-                "the same result, which would be there more than once. Give it one value, or start a run for each."
+                f"{text}: {item.key_or_group} says where or how to compute, not what. Jobs that differ in it alone "
+                "have the same result, which would be there more than once. Give it one value, or start a run for each."
             )
 
 

@@ -132,7 +132,9 @@ def _problems(entries: list[Entry]) -> list[str]:
     if not 1 <= len(entries) <= MAX_CLASSES:
         return [f"it has {len(entries)} classes, but 1 to {MAX_CLASSES} are possible"]
     problems = [
-        f"class {place}: {name!r} is no name; quote it" for place, (name, _) in enumerate(entries) if not _is_name(name)
+        f"class {place}: {name!r} is no name; quote it"
+        for place, (name, _) in enumerate(entries)
+        if not isinstance(name, str) or not name.strip()
     ]
     problems += [
         f"{name}: {color} is no RGB colour (0..255)" for name, color in entries if color and not _is_color(color)
@@ -143,10 +145,6 @@ def _problems(entries: list[Entry]) -> list[str]:
     problems += [f"{name} is named twice" for name in _repeated([name for name, _ in entries])]
     problems += [f"the colour {color} is used twice" for color in _repeated([color for _, color in entries if color])]
     return problems
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(name.strip())
 
 
 def _is_color(color: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import cv2
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import Dataset
 
 from contextrast.data.bad_samples import BadSamples, SubstituteCollate, Substitutes
@@ -18,7 +19,7 @@ from contextrast.data.files import FileDataset
 from contextrast.data.inspection import inspect_split
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate
-from contextrast.data.sampler import EpochSampler, EvalSampler
+from contextrast.data.sampler import EpochSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError, DataError
@@ -203,7 +204,7 @@ class SegmentationDataModule(LightningDataModule):
             raise ConfigError(
                 f"{len(dataset)} image(s) of split {split} for {processes} processes. Use at most that many devices."
             )
-        sampler = EvalSampler(dataset, num_replicas=processes, rank=rank)
+        sampler = UnrepeatedDistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=False)
         return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())
 
     def _loading(self) -> dict[str, Any]:

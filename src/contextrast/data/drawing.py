@@ -28,7 +28,11 @@ def sample_figure(
     """
     present = np.unique(mask).tolist()
     patches = [
-        Patch(facecolor=_shade(*labels.palette[value]), edgecolor="black", label=labels.classes[value])
+        Patch(
+            facecolor="#{:02x}{:02x}{:02x}".format(*labels.palette[value]),
+            edgecolor="black",
+            label=labels.classes[value],
+        )
         for value in present
         if value < labels.num_classes
     ]
@@ -44,7 +48,3 @@ def sample_figure(
         axes.set_axis_off()
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     return figure
-
-
-def _shade(red: int, green: int, blue: int) -> tuple[float, float, float]:
-    return red / 255, green / 255, blue / 255

@@ -66,7 +66,10 @@ def seeds_to_tell(
 
 
 def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The lowest number for which something holds that holds for all higher ones."""
+    """The lowest number for which something holds that holds for all higher ones, asked from below.
+
+    Bisection of the whole range would ask for so many seeds that scipy's series answer NaN.
+    """
     step = low
     while not holds(step):
         low = step + 1

@@ -79,8 +79,8 @@ class SegmentationModule(pl.LightningModule):
         super().__init__()
         if encoder_lr_ratio != 1.0 and not any(True for _ in network.encoder.parameters()):
             raise ConfigError(
-                f"module.encoder_lr_ratio={encoder_lr_ratio}: {network.name} has no `encoder` or `backbone` to which it "
-                "could apply. Leave it at 1.0."
+                f"module.encoder_lr_ratio={encoder_lr_ratio}: {network.name} has no `encoder` or `backbone` to which "
+                "it could apply. Leave it at 1.0."
             )
         self.network = network
         self.loss = loss

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contextrast.reporting.comparison import Comparison, Row
 from contextrast.reporting.estimates import paired_difference, spread
+from contextrast.reporting.tables import without_nan
 from contextrast.runs.records import Run, value_of
 
 _MATRIX: Final = 40  # classes; the cells of more could not be read, and their numbers would make the page large
@@ -61,7 +62,7 @@ def _confusions(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[
     np.fill_diagonal(sizes, 0)
     cells = [divmod(int(cell), len(classes)) for cell in np.argsort(-sizes, axis=None, kind="stable")[:_LARGEST]]
     return {
-        "confusion": _plain(mean) if len(classes) <= _MATRIX else None,
+        "confusion": without_nan(mean.tolist()) if len(classes) <= _MATRIX else None,
         "largest": [[*cell, float(mean[cell])] for cell in cells if sizes[cell] > 0],
     }
 
@@ -95,7 +96,3 @@ def _by_seed(row: Row, name: str) -> dict[int, float]:
 def _iou(run: Run) -> Mapping[str, Any]:
     iou = value_of(run.metrics, "iou")
     return iou if isinstance(iou, Mapping) else {}
-
-
-def _plain(matrix: NDArray[np.float64]) -> list[list[float | None]]:
-    return [[value if np.isfinite(value) else None for value in row] for row in matrix.tolist()]
