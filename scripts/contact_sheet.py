@@ -24,7 +24,7 @@ from contextrast.errors import ContextrastError
 
 
 def configured_dataset(overrides: list[str], split: str) -> SegmentationDataset:
-    """Makes the dataset that a training run with these overrides would read."""
+    """Make the dataset that a training run with these overrides would read."""
     with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
         config = compose("train", overrides=overrides)
     datamodule: SegmentationDataModule = instantiate(config.data)
@@ -32,7 +32,7 @@ def configured_dataset(overrides: list[str], split: str) -> SegmentationDataset:
 
 
 def contact_sheet(dataset: SegmentationDataset, count: int, columns: int) -> Image.Image:
-    """Draws the first samples in rows of ``columns``; samples of another size are scaled to the first one's."""
+    """Draw the first samples in rows of ``columns``; samples of another size are scaled to the first one's."""
     pictures = [Image.fromarray(dataset.picture(index)) for index in range(min(count, len(dataset)))]
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width * columns, height * -(-len(pictures) // columns)))
@@ -42,7 +42,7 @@ def contact_sheet(dataset: SegmentationDataset, count: int, columns: int) -> Ima
 
 
 def reads_per_second(dataset: SegmentationDataset, count: int) -> tuple[float, float]:
-    """Reads samples one after another on one core.
+    """Read samples one after another on one core.
 
     Returns:
         Samples per second of processor time, and per second on the clock (lower where the machine is busy).

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from contextrast.callbacks.summary import count_parameters
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast.heads import EmbeddingHeads
 from contextrast.errors import ConfigError
@@ -62,18 +63,13 @@ def row(name: str) -> str:
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = compose("train", [f"model={name}", "model.encoder_weights=null"]).model
     network: Segmenter = instantiate(config, num_classes=NUM_CLASSES)
-    deployed = parameters(network.network)
-    heads = parameters(EmbeddingHeads(network.stage_channels))
+    deployed = count_parameters(network.network)
+    heads = count_parameters(EmbeddingHeads(network.stage_channels))
     sizes = zip(network.stages, network.stage_channels, network.stage_strides, strict=True)
     stages = ", ".join(f"{number}: {channels} / {stride}" for number, channels, stride in sizes)
     gflops = operations(network.network) / 1e9
     counts = f"{deployed / 1e6:.2f} | {(deployed + heads) / 1e6:.2f} | {gflops:.1f}"
     return f"| `{name}` | {counts} | {stages} | {licence(path)} |"
-
-
-def parameters(module: nn.Module) -> int:
-    """Number of a module's parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def operations(network: nn.Module) -> int:

@@ -94,16 +94,11 @@ class OnnxNetwork:
         return onnxruntime.InferenceSession(program.model_proto.SerializeToString(), options, providers=providers)
 
 
-def _eager(network: Segmenter) -> Predict:
-    return network
-
-
-def _compiled(network: Segmenter) -> Predict:
-    compiled: Predict = torch.compile(network, dynamic=False)
-    return compiled
-
-
-WAYS: dict[str, Callable[[Segmenter], Predict]] = {"eager": _eager, "compiled": _compiled, "onnx": OnnxNetwork}
+WAYS: dict[str, Callable[[Segmenter], Predict]] = {
+    "eager": lambda network: network,
+    "compiled": partial(torch.compile, dynamic=False),
+    "onnx": OnnxNetwork,
+}
 """How a network can be run."""
 
 

@@ -29,7 +29,7 @@ NAMES: Final = ("classes.yaml", "classes.yml", "classes.txt")
 """What a classes file is called where its name is not given."""
 
 FORMAT: Final = (
-    "A classes file is text with one class a line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
+    "A classes file is text with one class per line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
     "list of names or with 'road: [128, 64, 128]' for each class. The order is that of the classes."
 )
 _LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?[\s,]*")
@@ -63,7 +63,7 @@ class ClassesFile:
 
 
 def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
-    """Reads a classes file.
+    """Read a classes file.
 
     Args:
         root: The dataset's folder.

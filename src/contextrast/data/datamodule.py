@@ -121,7 +121,7 @@ class SegmentationDataModule(LightningDataModule):
         return splits
 
     def dataset(self, split: str) -> SegmentationDataset:
-        """Makes a split's dataset, once; ``"train"`` comes with augmentation where the CPU does that.
+        """Make a split's dataset, once; ``"train"`` comes with augmentation where the CPU does that.
 
         Raises:
             DataError: Files are missing or cannot be used.
@@ -154,7 +154,7 @@ class SegmentationDataModule(LightningDataModule):
         return found.frequencies
 
     def setup(self, stage: str) -> None:
-        """Makes the datasets that a stage needs, so that what is wrong with them shows before the first step."""
+        """Make the datasets that a stage needs, so that what is wrong with them shows before the first step."""
         for split in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
             self.dataset(split)
 
@@ -186,7 +186,7 @@ class SegmentationDataModule(LightningDataModule):
         return loader
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002  # Lightning's signature
-        """Augments a training batch on its device where that is asked for; Lightning calls it with every batch."""
+        """Augment a training batch on its device where that is asked for; Lightning calls it with every batch."""
         return augment_on_device(batch, self._transform.crop) if "draws" in batch else batch
 
     def val_dataloader(self) -> Loader:
@@ -229,5 +229,5 @@ def _as_worker(_: int) -> None:
 
 
 def _one_thread() -> None:
-    """Keeps OpenCV from starting threads: on images of this size they cost three times what they gain."""
+    """Keep OpenCV from starting threads: on images of this size they cost three times what they gain."""
     cv2.setNumThreads(0)

@@ -15,7 +15,7 @@ _WIDTH, _LINE = 10.0, 0.22  # inches
 def sample_figure(
     image: NDArray[np.uint8], mask: NDArray[np.integer[Any]], labels: LabelTable, title: str = ""
 ) -> Figure:
-    """Draws an image beside its mask.
+    """Draw an image beside its mask.
 
     Args:
         image: RGB picture ``[H, W, 3]``.
@@ -28,11 +28,7 @@ def sample_figure(
     """
     present = np.unique(mask).tolist()
     patches = [
-        Patch(
-            facecolor="#{:02x}{:02x}{:02x}".format(*labels.palette[value]),
-            edgecolor="black",
-            label=labels.classes[value],
-        )
+        Patch(facecolor=f"#{bytes(labels.palette[value]).hex()}", edgecolor="black", label=labels.classes[value])
         for value in present
         if value < labels.num_classes
     ]

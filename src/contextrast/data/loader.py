@@ -76,7 +76,7 @@ class TrainLoader(Loader):
         return {"position": self._position, **bad}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the checkpoint was written."""
+        """Go on where the checkpoint was written."""
         self._position = state["position"]
         if self.bad_samples is not None:
             self.bad_samples.found = list(state.get("bad_samples", []))
@@ -90,7 +90,7 @@ class TrainLoader(Loader):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples of one size.
+    """Stack samples of one size.
 
     Raises:
         ConfigError: Images of different sizes.

@@ -24,7 +24,7 @@ class _Column:
 
 
 def terminal_tables(comparison: Comparison, console: Console) -> list[Table]:
-    """A comparison for the terminal: one row a setting, in several tables where one would not fit into its width."""
+    """A comparison for the terminal: one row per setting, in several tables where one would not fit into its width."""
     parts = {
         "": [_SEEDS, *_metric(comparison), *_verdict(comparison)],
         "measures": [_measure(measure.key, measure.heading) for measure in comparison.measures[1:]],

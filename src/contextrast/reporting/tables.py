@@ -41,7 +41,7 @@ def per_class_table(
         A table for ``rich.print``; classes that are absent show a dash.
 
     Raises:
-        ValueError: If there is not one name a class.
+        ValueError: If there is not one name per class.
     """
     _check_names(scores, classes)
     table = Table(title=title or None, title_justify="left")
@@ -96,7 +96,7 @@ def scores_to_dict(scores: "Scores", classes: Sequence[str]) -> dict[str, Any]:
         ``confusion`` matrix as rows of counts. What is NaN in the scores is None, as JSON has no NaN.
 
     Raises:
-        ValueError: If there is not one name a class.
+        ValueError: If there is not one name per class.
     """
     _check_names(scores, classes)
     return {

@@ -20,7 +20,7 @@ def class_scores(comparison: Comparison) -> dict[str, Any]:
     """What the page's script draws of the classes, as plain containers.
 
     Returns:
-        ``classes``; ``settings``, one a row, with ``label``, ``baseline`` (place of the row it is compared with),
+        ``classes``; ``settings``, one per row, with ``label``, ``baseline`` (place of the row it is compared with),
         ``iou`` (means over seeds) and ``difference`` (mean, low and high, paired by seed, each class by itself),
         fractions by class or None, ``confusion``, shares of a class's labelled pixels in percent (None of more than 40
         classes), and ``largest``, its largest cells beside the diagonal (labelled class, predicted class, share). With
