@@ -11,9 +11,9 @@ from contextrast.config import config_directory
 
 
 def training(*overrides: str) -> DictConfig:
-    """Compose the configuration of ``contextrast-train``, with the current folder for a run folder."""
+    """Compose the configuration of ``contextrast-train``, with the current folder for a run folder and no loggers."""
     with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
-        return compose("train", [*overrides, "paths.run_dir=."])
+        return compose("train", [*overrides, "logger=none", "paths.run_dir=."])
 
 
 def label_maps(batch: int, height: int, width: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
