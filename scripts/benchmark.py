@@ -5,9 +5,9 @@
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
-    python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples a second; overrides as to train
+    python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples per second; overrides as to train
     python scripts/benchmark.py step --loss contextrast data=cityscapes model=hrnet_w48  # a step against loss=ce
-    python scripts/benchmark.py infer --size 512 1024 model=hrnet_w48   # images a second; like step without data
+    python scripts/benchmark.py infer --size 512 1024 model=hrnet_w48   # images per second; like step without data
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     of_communication.add_argument("--world-sizes", type=int, nargs="+", default=[8, 64, 512], help="numbers of GPUs")
     of_communication.add_argument("--num-classes", type=int, default=19)
     of_communication.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width")
-    of_communication.add_argument("--batch-size", type=int, default=2, help="images a GPU")
+    of_communication.add_argument("--batch-size", type=int, default=2, help="images per GPU")
     for benchmark in (of_losses, of_memory, of_communication):
         benchmark.add_argument(
             "--methods",

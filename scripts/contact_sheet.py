@@ -24,13 +24,13 @@ from contextrast.runs.composition import compose
 
 
 def configured_dataset(overrides: list[str], split: str) -> SegmentationDataset:
-    """Makes the dataset that a training run with these overrides would read."""
+    """Make the dataset that a training run with these overrides would read."""
     datamodule: SegmentationDataModule = instantiate(compose("train", overrides).data)
     return datamodule.dataset(split)
 
 
 def contact_sheet(dataset: SegmentationDataset, count: int, columns: int) -> Image.Image:
-    """Draws the first samples in rows of ``columns``; samples of another size are scaled to the first one's."""
+    """Draw the first samples in rows of ``columns``; samples of another size are scaled to the first one's."""
     pictures = [Image.fromarray(dataset.picture(index)) for index in range(min(count, len(dataset)))]
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width * columns, height * -(-len(pictures) // columns)))
@@ -40,7 +40,7 @@ def contact_sheet(dataset: SegmentationDataset, count: int, columns: int) -> Ima
 
 
 def reads_per_second(dataset: SegmentationDataset, count: int) -> tuple[float, float]:
-    """Reads samples one after another on one core.
+    """Read samples one after another on one core.
 
     Returns:
         Samples per second of processor time, and per second on the clock (lower where the machine is busy).

@@ -65,7 +65,7 @@ def pages(conf: Path) -> dict[str, str]:
     """
     folders = sorted(path for path in conf.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
     groups = {path.name: files for path in folders if (files := sorted(path.rglob(CHOICES)))}
-    made = {COMMANDS: _page("Commands", sorted(conf.glob("*.yaml")), conf)}
+    made = {COMMANDS: _page("Commands", sorted(conf.glob(CHOICES)), conf)}
     made |= {group: _page(f"`{group}`", files, conf) for group, files in groups.items()}
     listed = "\n".join(made)
     index = (
@@ -102,9 +102,9 @@ def head(text: str) -> list[str]:
 
 
 def options(path: Path, conf: Path) -> list[Option]:
-    """The options of a file in its order, then those that it takes over from what it shares with its neighbours.
+    """The options of a file in its order, then those that it takes over from the files that it starts from.
 
-    Of an option that it changes and says nothing about, the shared file's comment counts. Targets and Hydra's defaults
+    Of an option that it changes and says nothing about, the other file's comment counts. Targets and Hydra's defaults
     list are no options.
 
     Args:
@@ -128,20 +128,20 @@ def _options(path: Path, conf: Path, prefix: str) -> dict[str, Option]:
     if not isinstance(root, yaml.MappingNode):
         return {}
     own = {option.key: option for option in _walk(root, prefix, text.splitlines())}
-    for base, its_package in _shared(path, conf, text, prefix):
+    for base, its_package in _bases(path, conf, text, prefix):
         for key, option in _options(base, conf, its_package).items():
             own[key] = own[key]._replace(comment=own[key].comment or option.comment) if key in own else option
     return {key: own[key] for key in own if not re.search(r"(^|\.)(_target_|_partial_|defaults)$", key)}
 
 
-def _shared(path: Path, conf: Path, text: str, prefix: str) -> Iterator[tuple[Path, str]]:
-    """Files of the defaults list whose names start with an underscore, and where their options lie."""
-    for entry in (yaml.safe_load(text) or {}).get("defaults", ()):
-        place, _, target = entry.partition("@") if isinstance(entry, str) else ("", "", "")
+def _bases(path: Path, conf: Path, text: str, prefix: str) -> Iterator[tuple[Path, str]]:
+    """Files that the defaults list names without a choice, and where their options lie."""
+    entries = (yaml.safe_load(text) or {}).get("defaults", ())
+    for place, _, target in (entry.partition("@") for entry in entries if isinstance(entry, str)):
         base = (conf / place[1:] if place.startswith("/") else path.parent / place).with_suffix(".yaml")
-        if base.name.startswith("_") and base.exists():
-            here = prefix if target in ("", "_here_") else f"{prefix}.{target}".strip(".")
-            yield base, "" if "# @package _global_" in base.read_text("utf-8") else here
+        if base.is_file():
+            here = prefix if target == "_here_" else f"{prefix}.{target}".strip(".")
+            yield base, here if target else package(base, conf, base.read_text("utf-8"))
 
 
 def _walk(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterator[Option]:

@@ -119,7 +119,7 @@ def limited(feed: Callable[[object], object], value: object) -> None:
 
 
 def too_long(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # a signal handler's arguments
-    """Interrupts what takes too long."""
+    """Interrupt what takes too long."""
     raise TooExpensiveError(f"more than {LONGEST:.0f} s for one input")
 
 

@@ -13,10 +13,12 @@ import re
 from pathlib import Path
 
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from contextrast.callbacks.summary import count_parameters
 from contextrast.config import config_directory, instantiate
 from contextrast.contrast.heads import EmbeddingHeads
 from contextrast.errors import ConfigError
@@ -37,7 +39,7 @@ def main() -> None:
 
 def complete() -> list[str]:
     """Names of the configurations that say which network they are; the free form leaves that to the user."""
-    paths = sorted(FOLDER.glob("*.yaml"))
+    paths = sorted(FOLDER.glob("[!_]*.yaml"))
     return [path.stem for path in paths if not OmegaConf.is_missing(OmegaConf.load(path).model, "architecture")]
 
 
@@ -58,20 +60,16 @@ def row(name: str) -> str:
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise ConfigError(f"There is no {path}. Networks: {', '.join(complete())}.")
-    config = OmegaConf.load(path).model
-    network: Segmenter = instantiate({**config, "encoder_weights": None}, num_classes=NUM_CLASSES)
-    deployed = parameters(network.network)
-    heads = parameters(EmbeddingHeads(network.stage_channels))
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", [f"model={name}", "model.encoder_weights=null"]).model
+    network: Segmenter = instantiate(config, num_classes=NUM_CLASSES)
+    deployed = count_parameters(network.network)
+    heads = count_parameters(EmbeddingHeads(network.stage_channels))
     sizes = zip(network.stages, network.stage_channels, network.stage_strides, strict=True)
     stages = ", ".join(f"{number}: {channels} / {stride}" for number, channels, stride in sizes)
     gflops = operations(network.network) / 1e9
     counts = f"{deployed / 1e6:.2f} | {(deployed + heads) / 1e6:.2f} | {gflops:.1f}"
     return f"| `{name}` | {counts} | {stages} | {licence(path)} |"
-
-
-def parameters(module: nn.Module) -> int:
-    """Number of a module's parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def operations(network: nn.Module) -> int:

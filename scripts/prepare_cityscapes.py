@@ -25,7 +25,7 @@ from contextrast.errors import DataError, MissingSplitError
 
 
 def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
-    """Converts train and val and reads them back.
+    """Convert train and val and read them back.
 
     Raises:
         DataError: Files are missing or cannot be used.

@@ -21,7 +21,7 @@ from contextrast.data.labels import read_table
 
 
 def prepare(source: Path, target: Path, processes: int, subset: bool) -> None:
-    """Converts both splits and reads them back.
+    """Convert both splits and read them back.
 
     Raises:
         DataError: Files are missing or cannot be used.

@@ -38,6 +38,11 @@ TINY = (
 )
 
 
+def choices(group: str) -> list[str]:
+    """Names of the files that can be chosen in a group of ``conf/``, not of those that only other files start from."""
+    return sorted(path.stem for path in (config_directory() / group).glob("[!_]*.yaml"))
+
+
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
     """Composes a command's configuration, with the run folder ``tmp_path / "run"``."""

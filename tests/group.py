@@ -20,11 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 from contextrast.callbacks import AnchorUpdate
 from contextrast.config import config_directory
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
-from tests.conftest import TINY
+from tests.conftest import TINY, choices
 from tests.contrast.cases import label_maps
 
 BATCH, CLASSES, SIZE = 8, 11, 64
-LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
+LOSSES = choices("loss")
 SHARDED = "contextrast"
 DECODER = "contextrast model.contrast_on=decoder"
 VALIDATION_IMAGES = 5  # in batches of two: two batches on the first process, one on the second

@@ -7,8 +7,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from contextrast.config import config_directory, instantiate
+from tests.conftest import choices
 
-ABLATIONS = sorted(path.stem for path in (config_directory() / "ablation").glob("[!_]*.yaml"))
+ABLATIONS = choices("ablation")
 
 
 @pytest.fixture(scope="module", autouse=True)

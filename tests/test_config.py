@@ -4,26 +4,31 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections import Counter
+from functools import reduce
+from inspect import signature
+from operator import getitem
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 from contextrast.config import config_directory, instantiate
 from contextrast.errors import ConfigError
+from contextrast.runs.settings import flat
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
-from tests.conftest import TINY
+from tests.conftest import TINY, choices
 
 CONF = config_directory()
-GROUPS = {
-    f"{path.parent.name}={path.stem}"
-    for folder in ("loss", "optimizer", "scheduler", "trainer", "logger")
-    for path in (CONF / folder).glob("*.yaml")
-}
-NEGATIVES = {f"loss/negatives={path.stem}" for path in (CONF / "loss" / "negatives").glob("*.yaml")}
+GROUPS = ("loss", "loss/negatives", "loss/fusion", "loss/memory", "optimizer", "scheduler", "trainer", "logger")
+PARTS = [(group, name) for group in ("base", "fusion", "negatives", "memory") for name in choices(f"loss/{group}")]
+GIVEN_BY_TRAINING = {"num_classes", "in_channels", "num_stages", "base", "ignore_index"}
 
 
-@pytest.mark.parametrize("override", sorted(GROUPS | NEGATIVES))
+@pytest.mark.parametrize("override", [f"{group}={name}" for group in GROUPS for name in choices(group)])
 def test_every_choice_composes_and_builds(composed, override):
     config = composed("train", *TINY, override)
     datamodule = build_datamodule(config.data)
@@ -35,19 +40,19 @@ def test_every_choice_composes_and_builds(composed, override):
     assert module.configure_optimizers() is not None
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_experiment_composes_and_builds(composed, path):
-    config = composed("train", f"experiment={path.stem}", "data.root=/nowhere")
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_every_experiment_composes_and_builds(composed, name):
+    config = composed("train", f"experiment={name}", "data.root=/nowhere")
     datamodule = build_datamodule(config.data)
     module = build_module(config, datamodule)
     assert module.network.num_classes == datamodule.labels.num_classes
     assert config.trainer.max_steps > 0
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "model").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_model_builds(composed, path):
-    free = ["model.architecture=Unet", "model.encoder=resnet18"] if path.stem == "smp" else []
-    config = composed("train", f"model={path.stem}", "model.encoder_weights=null", *free)
+@pytest.mark.parametrize("name", choices("model"))
+def test_every_model_builds(composed, name):
+    free = ["model.architecture=Unet", "model.encoder=resnet18"] if name == "smp" else []
+    config = composed("train", f"model={name}", "model.encoder_weights=null", *free)
     network = instantiate(config.model, num_classes=3).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 3, 33, 47)).shape == (1, 3, 33, 47)
@@ -67,6 +72,44 @@ def test_the_check_composes(composed):
 def test_every_file_says_what_it_is():
     unexplained = [str(path) for path in CONF.rglob("*.yaml") if not path.read_text().lstrip().startswith("#")]
     assert not unexplained
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in CONF.rglob("*.yaml")}), ids=lambda path: path.name)
+def test_what_files_of_a_folder_have_in_common_stands_in_one_of_them(folder):
+    """At most a quarter of their values, by dotted key, stand in two: the others start from a file that has them."""
+    contents = [yaml.safe_load(path.read_text("utf-8")) or {} for path in folder.glob("*.yaml")]
+    own = [{key: value for key, value in content.items() if key != "defaults"} for content in contents]
+    times = Counter((key, repr(value)) for content in own for key, value in flat(content).items())
+    assert sum(count for count in times.values() if count > 1) <= 0.25 * times.total()
+
+
+def described(content, key=""):
+    """Dotted keys of the mappings that name a class."""
+    if isinstance(content, dict):
+        if "_target_" in content:
+            yield key
+        for name, value in content.items():
+            yield from described(value, f"{key}.{name}".lstrip("."))
+
+
+@pytest.mark.parametrize(("group", "name"), [*PARTS, *(("", name) for name in choices("loss"))])
+def test_defaults_of_constructors_are_those_of_the_files(composed, group, name):
+    """All arguments of the classes that a file names; what files change that start from another one is theirs."""
+    path = CONF / "loss" / group / f"{name}.yaml"
+    override = f"loss/{group}={name}".replace("/=", "=")
+    config = composed("train", "data=ade20k", override)  # no loss has a recipe for these data
+    loss = OmegaConf.to_container(config.loss, resolve=True)
+    content = loss[group] if group else loss
+    named = list(described(yaml.safe_load(path.read_text("utf-8"))))
+    assert named or name in {"none", "focal", "contextrast_pp"}
+    for key in named:
+        settings = reduce(getitem, key.split("."), content) if key else content
+        filled = GIVEN_BY_TRAINING | ({"embedding_dim"} if "_partial_" in settings else set())
+        filled |= {name for name, value in settings.items() if isinstance(value, dict)}  # objects, with own files
+        parameters = signature(get_class(settings["_target_"])).parameters.items()
+        defaults = {name: it.default for name, it in parameters if it.default is not it.empty and name not in filled}
+        in_file = {name: settings.get(name, "missing") for name in defaults}
+        assert OmegaConf.create(in_file) == OmegaConf.create(defaults)
 
 
 @pytest.mark.parametrize(

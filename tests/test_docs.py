@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from contextrast.config import config_directory
+from tests.conftest import choices
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -67,15 +68,24 @@ def test_every_option_of_a_file_is_in_the_reference(reference, tmp_path):
     assert flat - {"loss.memory"} <= found
 
 
-@pytest.mark.parametrize("choice", sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml")))
-def test_a_choice_lists_what_it_shares_with_others(reference, choice):
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [
+        (group, choice)
+        for group in ("data", "model", "loss/negatives", "loss/fusion", "optimizer", "scheduler", "trainer")
+        for choice in choices(group)
+    ],
+)
+def test_a_choice_lists_what_it_starts_from(reference, group, choice):
     """Keys and values against Hydra's composition, which merges the files by itself."""
+    key = group.replace("/", ".")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        data = OmegaConf.to_container(compose("train", [f"data={choice}"]).data, resolve=False)
-    composed = {f"data.{key}": value for key, value in _flat(data).items() if key.rpartition(".")[2] not in HYDRAS}
-    rows = [row for row in reference.options(CONF / "data" / f"{choice}.yaml", CONF) if row.key.startswith("data.")]
+        made = OmegaConf.to_container(OmegaConf.select(compose("train", [f"{group}={choice}"]), key))
+    composed = {f"{key}.{name}": value for name, value in _flat(made).items() if name.rpartition(".")[2] not in HYDRAS}
+    rows = [row for row in reference.options(CONF / group / f"{choice}.yaml", CONF) if row.key.startswith(f"{key}.")]
     assert {row.key: yaml.safe_load(row.default) for row in rows if row.default} == composed
-    assert all(row.comment for row in rows if not re.search(r"\.(lengths|color_jitter)\.", row.key))
+    if group in ("data", "model", "loss/negatives", "loss/fusion"):
+        assert all(row.comment for row in rows if not re.search(r"\.(lengths|color_jitter)\.", row.key))
 
 
 def test_values_and_comments_are_those_of_the_file(reference, tmp_path):

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from contextrast.config import config_directory
 from contextrast.runs.settings import flat, rule_of
+from tests.conftest import choices
 
 SGD, ADAMW = ("torch.optim.SGD", 5e-4), ("torch.optim.AdamW", 0.01)
 POLY, LINEAR = "torch.optim.lr_scheduler.PolynomialLR", "torch.optim.lr_scheduler.LinearLR"
@@ -91,13 +92,10 @@ def test_no_number_of_a_loss_is_outside_its_files_and_recipes():
 
 
 def test_recipes_of_losses_are_of_losses_data_networks_and_experiments_that_exist():
-    folder = config_directory()
-    losses = {path.stem for path in (folder / "loss").glob("*.yaml")}
     for group in ("data", "model", "experiment"):
-        others = {path.stem for path in (folder / group).glob("*.yaml")}
-        files = {path.stem for path in (folder / "recipe" / f"loss_{group}").glob("*.yaml")}
+        files = choices(f"recipe/loss_{group}")
         assert files
-        assert files <= {f"{loss}_{other}" for loss, other in product(losses, others)}
+        assert {*files} <= {f"{loss}_{other}" for loss, other in product(choices("loss"), choices(group))}
 
 
 def test_the_command_line_wins_over_dataset_and_model(composed):
@@ -124,9 +122,7 @@ def test_every_pair_of_data_model_and_loss_composes():
     Each composition holds three pairs: data that move on by one with each model and with each loss meet all of both.
     """
     folder = config_directory()
-    data, models, losses = (
-        sorted(path.stem for path in (folder / group).glob("*.yaml")) for group in ("data", "model", "loss")
-    )
+    data, models, losses = (choices(group) for group in ("data", "model", "loss"))
     met = set()
     with initialize_config_dir(str(folder), version_base="1.3"):
         for row, column in product(range(max(len(models), len(data))), range(max(len(losses), len(data)))):
@@ -141,9 +137,8 @@ def test_every_pair_of_data_model_and_loss_composes():
 @pytest.mark.slow
 def test_every_combination_of_data_model_and_loss_composes():
     folder = config_directory()
-    choices = [sorted(path.stem for path in (folder / group).glob("*.yaml")) for group in ("data", "model", "loss")]
     with initialize_config_dir(str(folder), version_base="1.3"):
-        for data, model, loss in product(*choices):
+        for data, model, loss in product(*(choices(group) for group in ("data", "model", "loss"))):
             config = compose("train", [f"data={data}", f"model={model}", f"loss={loss}"])
             settings = flat(OmegaConf.to_container(config, resolve=True, throw_on_missing=False))
             assert [key for key in settings if rule_of(key, settings) is None] == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contextrast.callbacks.wandb_table import PredictionsTable, image_scores
+from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.errors import ConfigError
 from contextrast.runs.loggers import RunWandb, finish_loggers
 from tests.callbacks.conftest import BlocksData, Module, make_trainer
@@ -71,8 +71,3 @@ def test_settings_and_checkpoint_are_kept_and_what_is_missing_is_not(folder):
 def test_an_unknown_artifact_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="config, last, best"):
         RunWandb(tmp_path, artifacts=["weights"])
-
-
-def test_an_image_without_labels_has_no_score():
-    ignored = torch.full((1, 2, 2), 255)
-    assert torch.isnan(image_scores(torch.zeros(1, 2, 2, dtype=torch.long), ignored, 3).miou)

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from contextrast.cli import train
-from contextrast.cli.sweeps import refuse_shared_process
+from contextrast.cli.sweeps import refuse_equal_jobs, refuse_shared_process
 from contextrast.config import config_directory, instantiate
 from contextrast.errors import ConfigError
 from tests.conftest import TINY
@@ -68,6 +68,20 @@ def test_one_device_suits_every_launcher_but_not_twice():
         refuse_shared_process({"devices": 1, "accelerator": "cpu"}, SUBMITIT)
 
 
+@pytest.mark.parametrize("axis", ["data.num_workers=0,2", "channels_last=choice(true,false)", "logger=csv,none"])
+def test_jobs_that_would_have_the_same_result_are_refused_before_any_starts(axis, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        start(monkeypatch, *SWEEP, "loss=ce,contextrast", axis)
+    assert f"{axis}: {axis.partition('=')[0]} says" in f"{stopped.value}{capsys.readouterr().err}"
+    assert not list((tmp_path / "sweep").iterdir())
+
+
+@pytest.mark.parametrize("axes", [("seed=0,1", "data.num_workers=2"), ("trainer=cpu,ddp",), ("loss/fusion=glob(*)",)])
+def test_what_differs_in_its_result_is_not_refused(axes):
+    refuse_equal_jobs(axes)
+
+
 def test_a_sweep_on_several_devices_is_refused_before_any_job_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
@@ -94,7 +108,7 @@ def finished(folder):
 def test_jobs_in_other_processes_finish_and_failures_are_named(launcher, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        start(monkeypatch, *SWEEP, f"hydra/launcher={launcher}", "trainer.log_every_n_steps=1,0")
+        start(monkeypatch, *SWEEP, f"hydra/launcher={launcher}", "trainer.accumulate_grad_batches=1,0")
     assert stopped.value.code == 1
     assert "1 job(s)" in capsys.readouterr().err
     assert finished(tmp_path) == [2]

@@ -21,7 +21,7 @@ from tests.conftest import TINY
 
 # Four jobs: the first crashes (a division by zero), the second and the fourth are refused, the third can finish.
 SWEEP = (
-    "-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "trainer.log_every_n_steps=0,1",
+    "-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "trainer.accumulate_grad_batches=0,1",
     "data.batch_size=2,4000",
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ def test_a_failed_job_leaves_the_others_alone_and_the_exit_code_tells(started_tw
     sweep, starts = started_twice
     assert [code for code, _ in starts] == [1, 1]
     (finished,) = starts[0][1]
-    assert "trainer.log_every_n_steps=1" in (finished.parent / "overrides.yaml").read_text()
+    assert "trainer.accumulate_grad_batches=1" in (finished.parent / "overrides.yaml").read_text()
     errors = {path.read_text().partition("\n")[0].partition(":")[0] for path in sweep.glob("*/error.txt")}
     assert errors == {"ZeroDivisionError", "ConfigError"}
     assert len(list(sweep.glob("*/error.txt"))) == 3

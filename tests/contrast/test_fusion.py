@@ -5,10 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from contextrast.benchmarks.operations import Operations
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.contrast.fusion import (
     AdaptiveFusion,
     ConcatMlpFusion,
@@ -21,6 +20,7 @@ from contextrast.contrast.fusion import (
     WeightedSumFusion,
 )
 from contextrast.errors import ConfigError
+from tests.conftest import choices
 
 LEARNED = {
     "concat_mlp": ConcatMlpFusion,
@@ -304,10 +304,8 @@ def test_options_out_of_range_are_refused(build_it, word):
         build_it()
 
 
-def test_every_fusion_has_a_configuration_that_builds_it():
-    folder = config_directory() / "loss" / "fusion"
-    assert {path.stem for path in folder.glob("*.yaml")} == {"static", *LEARNED}
-    assert isinstance(instantiate(OmegaConf.load(folder / "static.yaml")), StaticFusion)
-    for name, kind in LEARNED.items():
-        fusion = instantiate(OmegaConf.load(folder / f"{name}.yaml"))(num_stages=2, embedding_dim=16)
-        assert type(fusion) is kind
+def test_every_fusion_has_a_configuration_that_builds_it(composed):
+    assert {*choices("loss/fusion")} == {"static", *LEARNED}
+    for name, kind in {"static": StaticFusion, **LEARNED}.items():
+        fusion = instantiate(composed("train", f"loss/fusion={name}").loss.fusion)
+        assert type(fusion if name == "static" else fusion(num_stages=2, embedding_dim=16)) is kind

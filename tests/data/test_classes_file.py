@@ -75,7 +75,7 @@ def test_every_mistake_names_the_file_and_the_format(tmp_path, name, text, probl
     with pytest.raises(DataError, match=problem) as caught:
         read(tmp_path, text, name)
     assert str(caught.value).startswith(str(tmp_path / name))
-    assert "A classes file is text with one class a line" in str(caught.value)
+    assert "A classes file is text with one class per line" in str(caught.value)
 
 
 def test_files_that_are_not_there_are_named(tmp_path):

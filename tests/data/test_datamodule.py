@@ -222,3 +222,18 @@ def test_limited_epochs_go_on_in_the_stream(whole_run):
 def test_lightnings_overfit_switch_works(tmp_path):
     names = [batch[0] for batch in fit(4, tmp_path, overfit_batches=1)]
     assert names == [names[0]] * 4
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_evaluation_counts_every_image_once(processes, monkeypatch):
+    data = stripes()
+    count = len(data.dataset("val"))
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr(data, "_processes", lambda rank=rank: (processes, rank))
+        loader = data.val_dataloader()
+        shares.append([name for batch in loader for name in batch["name"]])
+        assert len(loader.sampler) == len(shares[-1])
+    every = [data.dataset("val").name(index) for index in range(count)]
+    assert sorted(name for share in shares for name in share) == every
+    assert all(share == sorted(share) for share in shares), "in order"

@@ -1,11 +1,10 @@
 from itertools import chain
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
-from contextrast.data.sampler import EpochSampler, EvalSampler, SampleKey
+from contextrast.data.sampler import EpochSampler, SampleKey
 
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**32), position=st.integers(0, 100))
@@ -49,19 +48,9 @@ def test_order_is_pinned():
     assert [key.index for key in EpochSampler(range(8), seed=3)] == [6, 7, 2, 1, 4, 5, 3, 0]
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3])
-def test_evaluation_counts_every_sample_once(replicas):
-    samplers = [EvalSampler(range(7), num_replicas=replicas, rank=rank) for rank in range(replicas)]
-    keys = [key for sampler in samplers for key in sampler]
-    assert sorted(key.index for key in keys) == list(range(7))
-    assert {key.epoch for key in keys} == {0}
-    assert [len(sampler) for sampler in samplers] == [len(list(sampler)) for sampler in samplers]
-
-
-def test_lightning_leaves_both_alone_under_ddp():
+def test_lightning_leaves_it_alone_under_ddp():
     # Lightning replaces whatever is not torch's DistributedSampler.
     assert issubclass(EpochSampler, DistributedSampler)
-    assert issubclass(EvalSampler, DistributedSampler)
 
 
 def test_set_epoch_does_not_move_the_stream():

@@ -1,17 +1,16 @@
 """Every network of conf/model: it trains and is measured, and what is deployed of it is the plain network."""
 
 import inspect
-from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from contextrast.config import config_directory, plain
+from contextrast.config import plain
 from contextrast.models import Segmenter, build
 from contextrast.training.assembly import build_datamodule, build_module
-from tests.conftest import TINY
+from tests.conftest import TINY, choices
 
 AUXILIARY = "++module.auxiliary_stage=4"
 # What makes each network small; its architecture, its stages and everything else stay as configured.
@@ -35,8 +34,7 @@ RUN = (*(override for override in TINY if not override.startswith("model.")), "c
 
 
 def test_every_network_is_tested():
-    stems = {path.stem for path in Path(config_directory(), "model").glob("*.yaml")}
-    assert stems - {"smp"} == set(SMALL)
+    assert {*choices("model")} - {"smp"} == set(SMALL)
 
 
 def plain_network(model):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from omegaconf import OmegaConf
 
 from contextrast.config import instantiate
 from contextrast.errors import ConfigError, WeightsError
@@ -251,16 +250,14 @@ def test_a_compiled_graph_has_no_breaks(networks, settings):
 
 
 class TestConfiguration:
-    def test_the_default_builds_with_weights(self):
-        config = OmegaConf.load(CONF / "fpn_lite0.yaml").model
-        network = instantiate(config, num_classes=11)
+    def test_the_default_builds_with_weights(self, composed):
+        network = instantiate(composed("train").model, num_classes=11)
         assert network.stage_channels == (24, 40, 112, 320)
         mean, std = network.mean.flatten() * 255, network.std.flatten() * 255
         torch.testing.assert_close(mean, torch.full((3,), 127.0), rtol=0, atol=0.01)
         torch.testing.assert_close(std, torch.full((3,), 128.0), rtol=0, atol=0.01)
 
-    def test_the_free_form_takes_any_pair(self):
-        config = OmegaConf.load(CONF / "smp.yaml").model
-        config.update({"architecture": "Unet", "encoder": "mobilenet_v2", "decoder_channels": [32, 16, 8, 8, 4]})
-        network = instantiate(config, num_classes=3).eval()
+    def test_the_free_form_takes_any_pair(self, composed):
+        pair = ["model.architecture=Unet", "model.encoder=mobilenet_v2", "+model.decoder_channels=[32,16,8,8,4]"]
+        network = instantiate(composed("train", "model=smp", *pair).model, num_classes=3).eval()
         assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)

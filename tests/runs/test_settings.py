@@ -20,12 +20,9 @@ from contextrast.runs.names import job_name
 from contextrast.runs.records import read_runs
 from contextrast.runs.rules import RULES, Kind, Rule
 from contextrast.runs.settings import changes_result, flat, kind_of, result_part, results, rule_of
+from tests.conftest import choices
 
 CONF = config_directory()
-
-
-def options(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @functools.cache
@@ -38,11 +35,11 @@ def composed(*overrides, command="train"):
 
 PAIRS = [
     [f"data={data}", f"model={model}"]
-    for data, model in itertools.product(options("data"), options("model"))
+    for data, model in itertools.product(choices("data"), choices("model"))
     if (CONF / "recipe" / f"{model}_{data}.yaml").is_file()
 ]
 GROUPS = ("data", "model", "loss", "trainer", "optimizer", "scheduler", "debug", "experiment")
-CHOICES = [[f"{group}={name}"] for group in GROUPS for name in options(group)]
+CHOICES = [[f"{group}={name}"] for group in GROUPS for name in choices(group)]
 
 
 @pytest.mark.parametrize("overrides", [*CHOICES, *PAIRS], ids=" ".join)
@@ -52,7 +49,7 @@ def test_every_setting_of_training_is_in_the_table(overrides):
     assert [key for key in settings if rule_of(key, settings) is None] == []
 
 
-@pytest.mark.parametrize("metrics", options("metrics"))
+@pytest.mark.parametrize("metrics", choices("metrics"))
 def test_every_setting_of_evaluation_is_in_the_table(metrics):
     assert [key for key in composed(f"metrics=[{metrics}]", command="evaluate") if rule_of(key) is None] == []
 

@@ -8,20 +8,17 @@ import torch
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli import train
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.training.assembly import build_datamodule, build_module
 from contextrast.training.replay import keep_step, load_replay
-from tests.conftest import TINY
+from tests.conftest import TINY, choices
 
-CONF = config_directory() / "loss"
-LOSSES = sorted(path.stem for path in CONF.glob("*.yaml"))
-BASES = sorted(path.stem for path in (CONF / "base").glob("*.yaml"))
 REGIONS = {"lovasz", "dice", "tversky"}
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", choices("loss"))
 def test_every_loss_takes_every_base_its_weight_and_the_options_of_cross_entropy(composed, loss):
-    assert set(BASES) == REGIONS | {"cross_entropy", "focal"}
+    assert set(choices("loss/base")) == REGIONS | {"cross_entropy", "focal"}
     for base in ("lovasz", "focal"):
         own = [f"loss.base.weights.{base}=0.25"] if base in REGIONS else []
         options = [f"loss/base={base}", *own, "loss.base.cross_entropy.label_smoothing=0.1"]

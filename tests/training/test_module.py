@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import PolynomialLR
 from torch.utils.data import DataLoader
@@ -14,7 +15,7 @@ from contextrast.benchmarks.operations import Operations
 from contextrast.callbacks import AnchorUpdate
 from contextrast.contrast import ContextrastLoss, CrossEntropyLoss, LossTerms
 from contextrast.data.labels import LabelTable
-from contextrast.errors import NonFiniteLossError
+from contextrast.errors import ConfigError, NonFiniteLossError
 from contextrast.models import Segmenter
 from contextrast.training.module import SegmentationModule
 
@@ -36,6 +37,18 @@ def module(loss=None, **options):
         net, loss, LABELS, partial(SGD, lr=0.02, momentum=0.9, weight_decay=5e-4),
         partial(PolynomialLR, total_iters=4, power=0.9), encoder_lr_ratio=0.5, loss_lr_ratio=2.0, config={"seed": 1},
     )  # fmt: skip
+
+
+class NoEncoder(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Conv2d(3, num_classes, 3, padding=1))
+
+
+def test_a_rate_of_the_encoder_is_refused_where_there_is_none():
+    net = Segmenter(NoEncoder, num_classes=3, mean=[0.5] * 3, std=[0.5] * 3, contrast_on=["0"])
+    SegmentationModule(net, None, LABELS)
+    with pytest.raises(ConfigError, match="NoEncoder has no `encoder`"):
+        SegmentationModule(net, None, LABELS, encoder_lr_ratio=0.1)
 
 
 def batches(count=4, size=(40, 50)):

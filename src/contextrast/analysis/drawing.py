@@ -1,6 +1,5 @@
 """One function per figure: has it computed, writes its file or files, and returns the numbers behind it."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from contextrast.data.dataset import Sample
 from contextrast.metrics.error_distance import ErrorCurve
 from contextrast.reporting import analysis_figures as drawn
 from contextrast.reporting import figures
+from contextrast.reporting.tables import without_nan
 
 COMPONENTS_LEGEND: Final = [
     ("principal component 1 of the stage's features", (255, 0, 0)),
@@ -182,16 +182,12 @@ FIGURES: Final[dict[str, Callable[[Study], dict[str, Any]]]] = {
 def _curve_to_dict(curve: ErrorCurve) -> dict[str, Any]:
     return {
         "distance": list(range(len(curve.pixels))),
-        "cosine": [_plain(value) for value in curve.cosine.tolist()],
+        "cosine": without_nan(curve.cosine.tolist()),
         "pixels": curve.pixels.tolist(),
-        "correct_cosine": _plain(curve.correct_cosine.item()),
+        "correct_cosine": without_nan(curve.correct_cosine.item()),
         "correct_pixels": int(curve.correct_pixels),
         "errors_without_boundary": int(curve.boundless),
     }
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _picture(sample: Sample) -> figures.Picture:

@@ -13,7 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from contextrast.benchmarks.inputs import label_maps, stage_embeddings
 from contextrast.benchmarks.losses import build_loss, maps_of
 from contextrast.benchmarks.measuring import CONSOLE, table
-from contextrast.contrast import ContrastiveLoss
 
 _MB = 2**20
 
@@ -33,7 +32,7 @@ def communication(
     numbers: dict[str, float] = {}
     headings = ("loss", "processes", "forward", "backward", "sent kB", "state MB")
     shown = table(
-        f"Collective calls and bytes of a step, {num_classes} classes, {batch_size} images a process", *headings
+        f"Collective calls and bytes of a step, {num_classes} classes, {batch_size} images per process", *headings
     )
     for method in methods:
         for world in world_sizes:
@@ -111,9 +110,5 @@ def _step(
         with CollectiveCalls() as backward:
             total.backward()
             loss.update()
-    return forward.calls, backward.calls, _state_bytes(loss)
-
-
-def _state_bytes(loss: ContrastiveLoss) -> int:
-    heads = {id(buffer) for buffer in loss.heads.buffers()}
-    return sum(buffer.nbytes for buffer in loss.buffers() if id(buffer) not in heads)
+    state, heads = (sum(buffer.nbytes for buffer in module.buffers()) for module in (loss, loss.heads))
+    return forward.calls, backward.calls, state - heads

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from omegaconf import OmegaConf
 from torch import Tensor
 
+from contextrast.benchmarks.inputs import training
 from contextrast.benchmarks.measuring import CONSOLE, alternating, spread, table
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.models import use_float32_depthwise_backward
 
 
@@ -29,8 +29,7 @@ def _step(float32: bool) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(8, 3, 256, 320, generator=generator).to(memory_format=torch.channels_last)
     target = torch.randint(0, 11, (8, 256, 320), generator=generator)
-    settings = OmegaConf.load(config_directory() / "model" / "fpn_lite0.yaml").model
-    network = instantiate(settings, num_classes=11).to(memory_format=torch.channels_last).train()
+    network = instantiate(training().model, num_classes=11).to(memory_format=torch.channels_last).train()
     if float32:
         use_float32_depthwise_backward(network)
 

@@ -10,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from contextrast.benchmarks.inputs import training
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
-from contextrast.benchmarks.step import compose_step
 from contextrast.callbacks.costs import seconds_of
 from contextrast.config import config_directory, instantiate, plain
 from contextrast.errors import ConfigError
@@ -36,7 +36,7 @@ def infer(
     unknown = [way for way in ways if way not in WAYS]
     if unknown:
         raise ConfigError(f"--ways={','.join(ways)}: {unknown[0]} is none of {', '.join(WAYS)}")
-    config = compose_step("ce", overrides)
+    config = training(*overrides, "model.encoder_weights=null")
     labels = build_datamodule(config.data).labels
     device = best_device()
     torch.manual_seed(0)
@@ -94,16 +94,11 @@ class OnnxNetwork:
         return onnxruntime.InferenceSession(program.model_proto.SerializeToString(), options, providers=providers)
 
 
-def _eager(network: Segmenter) -> Predict:
-    return network
-
-
-def _compiled(network: Segmenter) -> Predict:
-    compiled: Predict = torch.compile(network, dynamic=False)
-    return compiled
-
-
-WAYS: dict[str, Callable[[Segmenter], Predict]] = {"eager": _eager, "compiled": _compiled, "onnx": OnnxNetwork}
+WAYS: dict[str, Callable[[Segmenter], Predict]] = {
+    "eager": lambda network: network,
+    "compiled": partial(torch.compile, dynamic=False),
+    "onnx": OnnxNetwork,
+}
 """How a network can be run."""
 
 

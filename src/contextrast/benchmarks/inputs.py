@@ -1,8 +1,16 @@
-"""Seeded inputs with the shapes of real ones."""
+"""Seeded inputs with the shapes of real ones, and the configuration of training."""
 
 import torch
 import torch.nn.functional as F
+from omegaconf import DictConfig
 from torch import Tensor
+
+from contextrast.runs.composition import compose
+
+
+def training(*overrides: str) -> DictConfig:
+    """Compose the configuration of ``contextrast-train``, with the current folder for a run folder and no loggers."""
+    return compose("train", [*overrides, "logger=none", "paths.run_dir=."])
 
 
 def label_maps(batch: int, height: int, width: int, num_classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,12 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from contextrast.benchmarks.inputs import class_logits, label_maps, stage_embeddings
+from contextrast.benchmarks.inputs import class_logits, label_maps, stage_embeddings, training
 from contextrast.benchmarks.measuring import CONSOLE, CPU, alternating, copy_bandwidth, spread, table
 from contextrast.benchmarks.operations import Operations
 from contextrast.callbacks.costs import added_memory
 from contextrast.config import instantiate
 from contextrast.contrast import ContrastiveLoss, CrossEntropy, LovaszSoftmax, SoftDice, SoftTversky
-from contextrast.runs.composition import compose
 from contextrast.training.host_memory import keep_freed_memory
 
 ONE_MAP = ("pixel_contrast", "pixel_contrast_memory")
@@ -149,8 +148,8 @@ def _calls(
 def build_loss(method: str, num_classes: int, embedding_dim: int = 256) -> ContrastiveLoss:
     """The loss of a method, a file of conf/loss and overrides, for stages as wide as HRNet-W48's."""
     name, *overrides = method.split()
-    settings = compose("train", [f"loss={name}", f"loss.embedding_dim={embedding_dim}", *overrides])
-    loss: ContrastiveLoss = instantiate(settings.loss, num_classes=num_classes, in_channels=[48, 96, 192, 384])
+    settings = training(f"loss={name}", f"loss.embedding_dim={embedding_dim}", *overrides).loss
+    loss: ContrastiveLoss = instantiate(settings, num_classes=num_classes, in_channels=[48, 96, 192, 384])
     return loss
 
 

@@ -11,13 +11,12 @@ from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from torch.optim import Optimizer
 
-from contextrast.benchmarks.inputs import label_maps
+from contextrast.benchmarks.inputs import label_maps, training
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.callbacks.costs import forget_peak_memory, held_memory, peak_memory, seconds_of
 from contextrast.data import Batch
 from contextrast.data.labels import LabelTable
 from contextrast.models.devices import device_name
-from contextrast.runs.composition import compose
 from contextrast.training.assembly import build_datamodule, build_module
 from contextrast.training.gradients import compare_gradients
 from contextrast.training.host_memory import keep_freed_memory
@@ -35,7 +34,7 @@ def step(repetitions: int, loss: Sequence[str], overrides: Sequence[str]) -> dic
     the peak of what tensors hold on a GPU, less what the other losses' networks hold meanwhile; a CPU counts none.
     """
     names = [_BASELINE, *(name for name in dict.fromkeys(loss) if name != _BASELINE)]
-    configs = {name: compose_step(name, overrides) for name in names}
+    configs = {name: training(*overrides, f"loss={name}", "model.encoder_weights=null") for name in names}
     trainer = configs[_BASELINE].trainer
     fabric = Fabric(accelerator=trainer.accelerator, devices=1, precision=trainer.precision)
     if fabric.device.type == "cpu":
@@ -54,12 +53,6 @@ def step(repetitions: int, loss: Sequence[str], overrides: Sequence[str]) -> dic
         own = {name: statistics.median(peaks[name]) - sum(held.values()) + held[name] for name in steps}
         numbers |= _memory(own)
     return {"device": device_name(fabric.device), "precision": str(trainer.precision), **numbers}
-
-
-def compose_step(loss: str, overrides: Sequence[str]) -> DictConfig:
-    """The training configuration of a loss, without pretrained weights, loggers and run folder."""
-    unneeded = ["model.encoder_weights=null", "logger=none", "paths.run_dir=."]
-    return compose("train", [*overrides, f"loss={loss}", *unneeded])
 
 
 class TrainingStep:

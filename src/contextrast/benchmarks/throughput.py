@@ -18,7 +18,7 @@ _WARM_UP = 4  # batches per worker: what it has prepared before the clock starts
 
 
 def samples_per_second(datamodule: SegmentationDataModule, repetitions: int, batches: int = 16) -> list[float]:
-    """Training samples a second that reach the main process, with the workers that the data module has.
+    """Training samples per second that reach the main process, with the workers that the data module has.
 
     Args:
         datamodule: The data module.

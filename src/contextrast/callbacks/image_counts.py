@@ -61,9 +61,9 @@ class ImageCountsFile(pl.Callback):
         """Count the batch's images, by predictions int64 ``[B, H, W]`` in ``outputs["prediction"]``."""
         prediction, target = outputs["prediction"], batch["mask"]
         number = cast("EvaluationModule", pl_module).labels.num_classes
-        band = boundary_band(target, self.threshold, number, IGNORE_INDEX)
+        band = boundary_band(target, self.threshold, number)
         inside = torch.where(band, target, IGNORE_INDEX)
-        counts = [image_confusion_counts(prediction, labels, number, IGNORE_INDEX) for labels in (target, inside)]
+        counts = [image_confusion_counts(prediction, labels, number) for labels in (target, inside)]
         whole, near = (count.cpu().numpy() for count in counts)
         for name, of_whole, of_band in zip(batch["name"], whole, near, strict=True):
             self._share.append((name, _rows(of_whole), _rows(of_band)))

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from contextrast.callbacks.pictures import boundary_picture, sampling_of, spread
 from contextrast.data import SegmentationDataset
-from contextrast.metrics import Scores, SegmentationScores
+from contextrast.metrics import scores_from_counts
+from contextrast.metrics.counts import confusion_counts
 
 if TYPE_CHECKING:
     from contextrast.contrast import BoundaryAwareNegatives
@@ -55,7 +56,8 @@ def _row(
     """What a row of `wandb_media.predictions` needs."""
     sample = dataset[index]
     guess = module.predict(sample["image"][None].to(module.device)).max(dim=1).indices
-    scores = image_scores(guess, sample["mask"][None].to(guess.device), dataset.labels.num_classes)
+    counts = confusion_counts(guess, sample["mask"][None].to(guess.device), dataset.labels.num_classes)
+    scores = scores_from_counts(counts[:, :-1], counts[:, -1])
     image, target = sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy()
     prediction = guess[0].cpu().numpy()
     boundary = boundary_picture(image, target, prediction, dataset.labels.num_classes, negatives)
@@ -72,17 +74,3 @@ def _row(
         "worst": worst,
         "worst_iou": None if worst is None else float(iou[worst]),
     }
-
-
-def image_scores(prediction: torch.Tensor, target: torch.Tensor, num_classes: int) -> Scores:
-    """Scores of one image alone: absent classes count in no mean.
-
-    Args:
-        prediction: Train ids ``[1, H, W]``.
-        target: Train ids ``[1, H, W]``; 255 is ignored.
-        num_classes: N.
-    """
-    counts = SegmentationScores(num_classes, sync_on_compute=False).to(target.device)  # one process has a table
-    counts.update(prediction, target)
-    scores: Scores = counts.compute()
-    return scores

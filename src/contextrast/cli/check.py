@@ -92,7 +92,7 @@ def report(labels: LabelTable, found: Mapping[str, Inspection]) -> dict[str, Any
 
 
 def tables(labels: LabelTable, found: Mapping[str, Inspection]) -> tuple[Table, Table]:
-    """For the terminal: one row a split, and one row a class with its share of the labelled pixels."""
+    """For the terminal: one row per split, and one row per class with its share of the labelled pixels."""
     splits = Table(title=f"{labels.name}: splits", title_justify="left")
     for heading in ("split", "pairs", "sizes (width x height)", "ignored %", "problems"):
         splits.add_column(heading, justify="left" if heading in ("split", "sizes (width x height)") else "right")

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="contextrast-report",
-        description="Compare training runs: one row a setting, mean ± standard deviation over its seeds, and its "
+        description="Compare training runs: one row per setting, mean ± standard deviation over its seeds, and its "
         "difference to a baseline with seeds as blocks and a 95 %% interval that is adjusted for the number of rows "
         "(Dunnett); a verdict, and the further seeds that would tell half a point and one.",
     )

@@ -5,10 +5,11 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -20,9 +21,11 @@ from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.reading import load
 from contextrast.runs.records import ERROR_FILE, headline
 from contextrast.runs.rules import device_count
-from contextrast.runs.settings import by_key, differences, differing_keys, results
+from contextrast.runs.settings import by_key, changes_result, differences, differing_keys, results
 
 log = logging.getLogger(__name__)
+
+_CHOICES: Final = ("ablation", "callbacks", "trainer")  # of files, some of whose settings change the result
 
 
 def in_sweep() -> bool:
@@ -54,6 +57,23 @@ def refuse_shared_process(trainer: Mapping[str, Any], launcher: Mapping[str, Any
         f"hydra/launcher=submitit_local (this machine) or submitit_slurm, with hydra.launcher.tasks_per_node="
         f"{asked[0]} hydra.launcher.nodes={asked[1]}; or trainer.devices=1; or one command for each run instead of -m."
     )
+
+
+def refuse_equal_jobs(overrides: Sequence[str]) -> None:
+    """Refuse several values of a setting that says only where or how to compute: their jobs have the same result.
+
+    A choice of a file with other settings is none of these, as what they are is compared one by one.
+
+    Raises:
+        ConfigError: If there is such a setting.
+    """
+    for item in OverridesParser.create().parse_overrides(list(overrides)):
+        text = str(item.input_line)
+        if item.is_sweep_override() and not changes_result(text) and item.key_or_group not in _CHOICES:
+            raise ConfigError(
+                f"{text}: {item.key_or_group} says where or how to compute, not what. Jobs that differ in it alone "
+                "have the same result, which would be there more than once. Give it one value, or start a run for each."
+            )
 
 
 def _devices(trainer: Mapping[str, Any]) -> int:
@@ -132,11 +152,13 @@ class FailedJobs(Callback):
         folder = Path(config.hydra.sweep.dir).absolute()
         folder.mkdir(parents=True, exist_ok=True)  # sweepers put their study there, before the launcher makes it
         trainer = config.get("trainer")
-        if trainer is not None and device_count(trainer.devices) != "auto":  # else known where the job runs
-            try:
+        try:
+            if "loss" in config:  # training, whose results are compared
+                refuse_equal_jobs(config.hydra.overrides.task)
+            if trainer is not None and device_count(trainer.devices) != "auto":  # else known where the job runs
                 refuse_shared_process(trainer, config.hydra.launcher)
-            except ConfigError as error:
-                raise SystemExit(f"{type(error).__name__}: {error}") from None
+        except ConfigError as error:
+            raise SystemExit(f"{type(error).__name__}: {error}") from None
         FailedJobs._sweep = folder, time.time()  # see above
 
     @override

@@ -30,7 +30,7 @@ class Substitutes(Dataset[Any]):
         return len(self.dataset)  # type: ignore[arg-type]  # all of ours have a length
 
     def __getitem__(self, key: SampleKey) -> tuple[Any, dict[int, str]]:
-        """Reads a sample.
+        """Read a sample.
 
         Returns:
             The sample, and what was wrong with those that it stands for, by their position in the dataset.
@@ -59,7 +59,7 @@ class SubstituteCollate:
         self.collate = collate
 
     def __call__(self, items: Sequence[tuple[Any, dict[int, str]]]) -> tuple[Any, dict[int, str]]:
-        """Returns the batch, and the texts by position in the dataset."""
+        """Return the batch, and the texts by position in the dataset."""
         return self.collate([sample for sample, _ in items]), {
             index: text for _, bad in items for index, text in bad.items()
         }

@@ -95,7 +95,7 @@ def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
 
 
 def _read_list(path: Path, split: Split) -> list[str]:
-    """Reads a list file into keys ``folder/name``: whatever its paths start with, they end in folder and file."""
+    """Read a list file into keys ``folder/name``: whatever its paths start with, they end in folder and file."""
     keys, outside = [], []
     for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
         if not line.strip():
@@ -126,7 +126,7 @@ def _original_pairs(root: Path, split: Split) -> list[Pair]:
 
 
 def _color_map(merge: Merge) -> ColorMap:
-    """Maps the original's 32 colours to train ids; a few interpolated pixels have others."""
+    """Map the original's 32 colours to train ids; a few interpolated pixels have others."""
     table: dict[str, Any] = read_table("camvid")
     train_ids = {tuple(color): table["merges"][merge][name] for name, color in table["colors"].items()}
     return ColorMap(train_ids, f"Files of {_LABELS} are lossless PNGs in the 32 RGB colours of CamVid.", tolerance=0.5)

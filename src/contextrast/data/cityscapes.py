@@ -131,7 +131,7 @@ class Cityscapes(FileDataset):
         return self._with(_gives_instances=True)
 
     def instances(self, index: int) -> NDArray[np.uint16]:
-        """Reads instance ids ``[H, W]``, which the instance-level IoU needs.
+        """Read instance ids ``[H, W]``, which the instance-level IoU needs.
 
         Returns:
             Label id * 1000 + number of the instance; below 1000, the label id of what has no instances or is a group.
@@ -162,7 +162,7 @@ def to_label_ids(train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
 
 
 def to_train_ids(path: Path) -> Picture:
-    """Reads a file of label ids (``*_gtFine_labelIds.png``) as train ids ``[H, W]``.
+    """Read a file of label ids (``*_gtFine_labelIds.png``) as train ids ``[H, W]``.
 
     Raises:
         DataError: The file cannot be decoded or has other values than 0..33.

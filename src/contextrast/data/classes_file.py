@@ -29,7 +29,7 @@ NAMES: Final = ("classes.yaml", "classes.yml", "classes.txt")
 """What a classes file is called where its name is not given."""
 
 FORMAT: Final = (
-    "A classes file is text with one class a line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
+    "A classes file is text with one class per line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
     "list of names or with 'road: [128, 64, 128]' for each class. The order is that of the classes."
 )
 _LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?[\s,]*")
@@ -63,7 +63,7 @@ class ClassesFile:
 
 
 def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
-    """Reads a classes file.
+    """Read a classes file.
 
     Args:
         root: The dataset's folder.
@@ -132,7 +132,9 @@ def _problems(entries: list[Entry]) -> list[str]:
     if not 1 <= len(entries) <= MAX_CLASSES:
         return [f"it has {len(entries)} classes, but 1 to {MAX_CLASSES} are possible"]
     problems = [
-        f"class {place}: {name!r} is no name; quote it" for place, (name, _) in enumerate(entries) if not _is_name(name)
+        f"class {place}: {name!r} is no name; quote it"
+        for place, (name, _) in enumerate(entries)
+        if not isinstance(name, str) or not name.strip()
     ]
     problems += [
         f"{name}: {color} is no RGB colour (0..255)" for name, color in entries if color and not _is_color(color)
@@ -143,10 +145,6 @@ def _problems(entries: list[Entry]) -> list[str]:
     problems += [f"{name} is named twice" for name in _repeated([name for name, _ in entries])]
     problems += [f"the colour {color} is used twice" for color in _repeated([color for _, color in entries if color])]
     return problems
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(name.strip())
 
 
 def _is_color(color: Any) -> bool:

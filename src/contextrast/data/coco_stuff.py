@@ -114,7 +114,7 @@ def official_pairs(root: Path, split: Split) -> list[Pair]:
 
 
 def decode_label_map(path: Path) -> Picture:
-    """Decodes an official label map of version 1.1 to train ids, uint8 ``[H, W]``.
+    """Decode an official label map of version 1.1 to train ids, uint8 ``[H, W]``.
 
     Raises:
         DataError: The file is damaged, of version 1.0, has no ``S``, or a value that is no class.

@@ -53,7 +53,7 @@ def run(prepare: Callable[[Path, Path, int, bool], None], description: str | Non
 
 
 def check_counts(splits: Mapping[str, Sized], published: Mapping[str, int]) -> None:
-    """Compares the lengths of the splits with the published ones.
+    """Compare the lengths of the splits with the published ones.
 
     Raises:
         DataError: They differ.
@@ -68,7 +68,7 @@ def check_counts(splits: Mapping[str, Sized], published: Mapping[str, int]) -> N
 def convert_split(
     pairs: Sequence[Pair], decode: Callable[[Path], Picture], target: Target, processes: int, description: str
 ) -> None:
-    """Writes a split's masks as PNGs with 0 = ignored and train id + 1, and puts the images beside them.
+    """Write a split's masks as PNGs with 0 = ignored and train id + 1, and put the images beside them.
 
     What is there already is left alone, and every file appears whole or not at all, so that a stopped conversion
     continues where it was. Images are hard links where the file system has them, else copies.
@@ -122,7 +122,7 @@ def _write_mask(path: Path, train_ids: Picture, pair: Pair) -> None:
 
 
 def write_png(path: Path, pixels: Picture) -> None:
-    """Writes a PNG that is there whole or not at all."""
+    """Write a PNG that is there whole or not at all."""
     part = _part(path)
     Image.fromarray(pixels).save(part, "PNG")
     part.replace(path)

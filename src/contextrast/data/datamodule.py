@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import cv2
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import Dataset
 
 from contextrast.data.bad_samples import BadSamples, SubstituteCollate, Substitutes
@@ -18,7 +19,7 @@ from contextrast.data.files import FileDataset
 from contextrast.data.inspection import inspect_split
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate
-from contextrast.data.sampler import EpochSampler, EvalSampler
+from contextrast.data.sampler import EpochSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError, DataError
@@ -120,7 +121,7 @@ class SegmentationDataModule(LightningDataModule):
         return splits
 
     def dataset(self, split: str) -> SegmentationDataset:
-        """Makes a split's dataset, once; ``"train"`` comes with augmentation where the CPU does that.
+        """Make a split's dataset, once; ``"train"`` comes with augmentation where the CPU does that.
 
         Raises:
             DataError: Files are missing or cannot be used.
@@ -153,7 +154,7 @@ class SegmentationDataModule(LightningDataModule):
         return found.frequencies
 
     def setup(self, stage: str) -> None:
-        """Makes the datasets that a stage needs, so that what is wrong with them shows before the first step."""
+        """Make the datasets that a stage needs, so that what is wrong with them shows before the first step."""
         for split in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
             self.dataset(split)
 
@@ -184,7 +185,7 @@ class SegmentationDataModule(LightningDataModule):
         return TrainLoader(Substitutes(source), self.batch_size, bad_samples=bad_samples, **loading)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002  # Lightning's signature
-        """Augments a training batch on its device where that is asked for; Lightning calls it with every batch."""
+        """Augment a training batch on its device where that is asked for; Lightning calls it with every batch."""
         return augment_on_device(batch, self._transform.crop) if "draws" in batch else batch
 
     def val_dataloader(self) -> Loader:
@@ -206,7 +207,7 @@ class SegmentationDataModule(LightningDataModule):
             raise ConfigError(
                 f"{len(dataset)} image(s) to evaluate for {processes} processes. Use at most that many devices."
             )
-        sampler = EvalSampler(dataset, num_replicas=processes, rank=rank)
+        sampler = UnrepeatedDistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=False)
         return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())
 
     def _loading(self) -> dict[str, Any]:
@@ -231,5 +232,5 @@ def _as_worker(_: int) -> None:
 
 
 def _one_thread() -> None:
-    """Keeps OpenCV from starting threads: on images of this size they cost three times what they gain."""
+    """Keep OpenCV from starting threads: on images of this size they cost three times what they gain."""
     cv2.setNumThreads(0)

@@ -37,7 +37,7 @@ class Transform(Protocol):
     """Augmentation of an image together with its mask; the same key gives the same result."""
 
     def __call__(self, image: Picture, mask: Picture, key: SampleKey) -> tuple[Picture, Picture]:
-        """Returns the changed image ``[h, w, 3]`` and mask ``[h, w]``."""
+        """Return the changed image ``[h, w, 3]`` and mask ``[h, w]``."""
         ...
 
 
@@ -79,7 +79,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def read(self, index: int) -> tuple[Picture, Picture]:
-        """Reads one sample as it is.
+        """Read one sample as it is.
 
         Returns:
             Image, RGB uint8 ``[H, W, 3]``, and train ids, uint8 ``[H, W]``.
@@ -140,7 +140,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
         return self._read_checked(index)[1]
 
     def picture(self, index: int) -> Picture:
-        """Draws a sample without augmentation, pixel by pixel: image left, coloured mask right.
+        """Draw a sample without augmentation, pixel by pixel: image left, coloured mask right.
 
         Returns:
             RGB picture ``[H, 2 W, 3]``.
@@ -149,7 +149,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
         return np.concatenate([image, self.labels.colorize(mask)], axis=1)
 
     def plot(self, index: int) -> Figure:
-        """Draws a sample without augmentation: image, mask in the classes' colours, and a legend of what is in it.
+        """Draw a sample without augmentation: image, mask in the classes' colours, and a legend of what is in it.
 
         Returns:
             A figure, which a notebook shows and ``figure.savefig(path)`` writes.

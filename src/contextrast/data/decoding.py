@@ -38,7 +38,7 @@ _QUARTER_TURNS: Final = (5, 6, 7, 8)  # EXIF orientations that exchange width an
 
 
 def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
-    """Decodes an image file to RGB; grey, palette and CMYK files are converted.
+    """Decode an image file to RGB; grey, palette and CMYK files are converted.
 
     Args:
         path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits per channel.
@@ -62,7 +62,7 @@ def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
 
 
 def decode_indices(path: Path) -> Indices:
-    """Decodes a mask of one value per pixel: grey of up to 16 bits, or a palette file, whose colours are not looked at.
+    """Decode a mask of one value per pixel: grey of up to 16 bits, or a palette file, whose colours are not looked at.
 
     Returns:
         The file's values, uint8 or uint16 ``[H, W]``.
@@ -88,7 +88,7 @@ def decode_indices(path: Path) -> Indices:
 
 
 def decode_mask(path: Path) -> Picture:
-    """Decodes a mask whose values are train ids or the ignore index already.
+    """Decode a mask whose values are train ids or the ignore index already.
 
     Returns:
         The file's values, uint8 ``[H, W]``.
@@ -119,7 +119,7 @@ class ValueMap:
         self._train_ids[list(train_ids)] = list(train_ids.values())
 
     def __call__(self, path: Path) -> Picture:
-        """Decodes a mask file to train ids, uint8 ``[H, W]``.
+        """Decode a mask file to train ids, uint8 ``[H, W]``.
 
         Raises:
             DataError: As `decode_indices`, or an unknown value.
@@ -127,7 +127,7 @@ class ValueMap:
         return self.map(decode_indices(path), path)
 
     def map(self, values: Indices, path: Path) -> Picture:
-        """Maps values ``[H, W]`` that were read from a file to train ids, uint8 ``[H, W]``.
+        """Map values ``[H, W]`` that were read from a file to train ids, uint8 ``[H, W]``.
 
         Raises:
             DataError: An unknown value; the message names the file and the values as the file has them.
@@ -157,7 +157,7 @@ class ColorMap:
         self._train_ids[_packed(np.array(list(train_ids)))] = list(train_ids.values())
 
     def __call__(self, path: Path) -> Picture:
-        """Decodes a mask file to train ids, uint8 ``[H, W]``.
+        """Decode a mask file to train ids, uint8 ``[H, W]``.
 
         Raises:
             DataError: The file cannot be decoded, or too many of its pixels have an unknown colour.
@@ -179,7 +179,7 @@ class ColorMap:
 
 
 def _packed(color: NDArray[Any]) -> NDArray[np.int32]:
-    """Packs RGB ``[..., 3]`` into one number ``[...]``."""
+    """Pack RGB ``[..., 3]`` into one number ``[...]``."""
     packed: NDArray[np.int32] = color.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
     return packed
 
@@ -204,7 +204,7 @@ def turned_size(file: Image.Image) -> tuple[int, int] | None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[ImageFile]:
-    """Opens an image file; what goes wrong inside the ``with`` is said with its path.
+    """Open an image file; what goes wrong inside the ``with`` is said with its path.
 
     Raises:
         DataError: The file is missing, truncated, no image, or its header promises too many pixels.

@@ -41,7 +41,7 @@ class Axis(NamedTuple):
 
 
 def augment_on_device(batch: WindowBatch, crop: tuple[int, int]) -> Batch:
-    """Makes augmented crops of windows.
+    """Make augmented crops of windows.
 
     Args:
         batch: Windows with their draws, on any device.
@@ -86,7 +86,7 @@ def resample(image: Tensor, mask: Tensor, axes: Tensor, crop: tuple[int, int]) -
 
 
 def jitter(image: Tensor, blends: Tensor, hue: Tensor) -> Tensor:
-    """Changes brightness, contrast, saturation and hue, each image in its own order.
+    """Change brightness, contrast, saturation and hue, each image in its own order.
 
     The three that are blends run through one function and not through kornia's three, since which of them comes when
     differs between the images of a batch.
@@ -125,5 +125,5 @@ def _axis(axis: Tensor, length: int, window: int) -> Axis:
 
 
 def _normalized(position: Tensor, size: int) -> Tensor:
-    """Brings positions to grid_sample's -1..1, which span the pixels' outer edges."""
+    """Bring positions to grid_sample's -1..1, which span the pixels' outer edges."""
     return (2 * position + 1) / size - 1

@@ -15,7 +15,7 @@ _WIDTH, _LINE = 10.0, 0.22  # inches
 def sample_figure(
     image: NDArray[np.uint8], mask: NDArray[np.integer[Any]], labels: LabelTable, title: str = ""
 ) -> Figure:
-    """Draws an image beside its mask.
+    """Draw an image beside its mask.
 
     Args:
         image: RGB picture ``[H, W, 3]``.
@@ -28,7 +28,7 @@ def sample_figure(
     """
     present = np.unique(mask).tolist()
     patches = [
-        Patch(facecolor=_shade(*labels.palette[value]), edgecolor="black", label=labels.classes[value])
+        Patch(facecolor=f"#{bytes(labels.palette[value]).hex()}", edgecolor="black", label=labels.classes[value])
         for value in present
         if value < labels.num_classes
     ]
@@ -44,7 +44,3 @@ def sample_figure(
         axes.set_axis_off()
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     return figure
-
-
-def _shade(red: int, green: int, blue: int) -> tuple[float, float, float]:
-    return red / 255, green / 255, blue / 255

@@ -58,7 +58,7 @@ class FileDataset(SegmentationDataset):
         return str(self.pairs[index].mask or self.pairs[index].image)
 
     def read(self, index: int) -> tuple[Picture, Picture]:
-        """Reads image ``[H, W, 3]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
+        """Read image ``[H, W, 3]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
         pair = self.pairs[index]
         if self.cache is None:
             return self._decoded(pair)
@@ -78,7 +78,7 @@ class FileDataset(SegmentationDataset):
 
 
 def check_choice(key: str, value: str, known: Collection[str], dataset: str) -> None:
-    """Raises a `ConfigError` if a setting is none of the known values, which it lists."""
+    """Raise a `ConfigError` if a setting is none of the known values, which it lists."""
     if value not in known:
         raise ConfigError(f"{key}={value} is unknown to {dataset}; choose one of {', '.join(known)}.")
 
@@ -110,7 +110,7 @@ def no_layout(folder: Path, dataset: str, layouts: str) -> DataError:
 
 
 def check_parts(folder: Path, parts: Mapping[str, Path], dataset: str, layouts: str) -> None:
-    """Checks that the folders a layout consists of exist.
+    """Check that the folders a layout consists of exist.
 
     Args:
         folder: The dataset's folder.

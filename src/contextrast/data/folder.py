@@ -120,7 +120,7 @@ class _Decoder:
         )
 
     def __call__(self, path: Path) -> Picture:
-        """Decodes a mask to train ids ``[H, W]``."""
+        """Decode a mask to train ids ``[H, W]``."""
         with opened(path) as file:
             colored = file.mode in ("RGB", "RGBA")
         if not colored:
@@ -146,7 +146,7 @@ def _ignored(ignore: Ignore) -> tuple[int | None, Color | None]:
 
 
 def _check_values(first_value: object, count: int) -> None:
-    """Raises a `ConfigError` if the classes' values are none that a mask can have."""
+    """Raise a `ConfigError` if the classes' values are none that a mask can have."""
     last = MAX_VALUE + 1 - count
     if not isinstance(first_value, int) or not _is_whole(first_value) or not 0 <= first_value <= last:
         raise ConfigError(

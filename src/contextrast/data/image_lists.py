@@ -8,7 +8,7 @@ from contextrast.errors import DataError, MissingSplitError
 
 
 def read_image_list(path: Path) -> list[str]:
-    """Reads the names in a list file, in order; blanks around them, as VOC has, do not count.
+    """Read the names in a list file, in order; blanks around them, as VOC has, do not count.
 
     Raises:
         MissingSplitError: There is no such file.
@@ -16,7 +16,7 @@ def read_image_list(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise MissingSplitError(
-            f"{path} does not exist; it lists the images of the split, a name a line. Fetch or write it."
+            f"{path} does not exist; it lists the images of the split, a name per line. Fetch or write it."
         )
     names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     fail_if(

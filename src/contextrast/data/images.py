@@ -47,7 +47,8 @@ def find_images(setting: str, pattern: str) -> list[tuple[Path, Path]]:
     else:
         anchor = Path(path.anchor) if path.is_absolute() else Path()
         matches = anchor.glob(str(path.relative_to(path.anchor) if path.is_absolute() else path))
-        found = [(file, Path(file.name)) for file in sorted(matches) if _counts(file)]
+        files = (file for file in sorted(matches) if file.is_file() and not file.name.startswith("."))
+        found = [(file, Path(file.name)) for file in files]
     if not found:
         raise DataError(
             f"{setting}={pattern} matches no image. Give a file, a folder with {', '.join(SUFFIXES)} files, or a "
@@ -68,11 +69,6 @@ def _files(folder: Path, subfolders: bool) -> Iterator[Path]:
         raise DataError(
             f"{error.filename} cannot be looked into ({error.strerror}). Check the name and who may read it."
         ) from error
-
-
-def _counts(file: Path) -> bool:
-    """Whether what a pattern matches is a file that is not hidden; what it is called otherwise is the user's choice."""
-    return file.is_file() and not file.name.startswith(".")
 
 
 def _fail(error: OSError) -> None:

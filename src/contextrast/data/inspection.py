@@ -61,7 +61,7 @@ def inspect_split(
     problems: Collection[str] = (),
     indices: Sequence[int] | None = None,
 ) -> Inspection:
-    """Reads pairs of a split, not augmented; what is wrong with one does not keep the others from being read.
+    """Read pairs of a split, not augmented; what is wrong with one does not keep the others from being read.
 
     Args:
         dataset: The split.

@@ -15,7 +15,7 @@ IGNORE_INDEX: Final = 255
 
 
 def read_table(name: str) -> dict[str, Any]:
-    """Reads one of the package's label files, ``data/tables/<name>.json``, with everything in it.
+    """Read one of the package's label files, ``data/tables/<name>.json``, with everything in it.
 
     Args:
         name: File name without its suffix, for example ``"camvid"``.
@@ -45,7 +45,7 @@ class LabelTable:
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Loads a table that ships with the package (``data/tables/<name>.json``)."""
+        """Load a table that ships with the package (``data/tables/<name>.json``)."""
         return cls.from_dict(read_table(name))
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class LabelTable:
         return dict(zip(("head", "mid", "tail"), parts, strict=True))
 
     def colorize(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Draws train ids in the table's colours.
+        """Draw train ids in the table's colours.
 
         Args:
             ids: Train ids ``[H, W]``; whatever is no class (the ignore index) becomes black.

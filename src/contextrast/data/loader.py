@@ -83,7 +83,7 @@ class TrainLoader(Loader):
         return {"position": self._position, **bad}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the checkpoint was written."""
+        """Go on where the checkpoint was written."""
         self._position = state["position"]
         if self.bad_samples is not None:
             self.bad_samples = BadSamples(self.bad_samples.limit, state.get("bad_samples", ()))
@@ -97,7 +97,7 @@ class TrainLoader(Loader):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples of one size.
+    """Stack samples of one size.
 
     Raises:
         ConfigError: Images of different sizes.

@@ -27,7 +27,7 @@ _VERSION_5 = 1
 
 
 def mat_files(folder: Path) -> dict[str, Path]:
-    """Lists the ``.mat`` files of a folder (not of folders inside), sorted by name.
+    """List the ``.mat`` files of a folder (not of folders inside), sorted by name.
 
     Returns:
         Path by file name without suffix; empty where there is no such folder.
@@ -36,7 +36,7 @@ def mat_files(folder: Path) -> dict[str, Path]:
 
 
 def read_mat(path: Path, *variables: str) -> dict[str, NDArray[Any]]:
-    """Reads variables of a ``.mat`` file (MATLAB up to 7.2) and skips all others.
+    """Read variables of a ``.mat`` file (MATLAB up to 7.2) and skip all others.
 
     Returns:
         Those that the file holds, by name.

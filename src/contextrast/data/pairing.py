@@ -52,7 +52,7 @@ def given_path(key: str, value: object) -> Path:
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Lists the image files of a folder (not of folders inside), sorted by name.
+    """List the image files of a folder (not of folders inside), sorted by name.
 
     Returns:
         Path by file name without suffix; empty where there is no such folder.
@@ -71,7 +71,7 @@ def image_files(folder: Path) -> dict[str, Path]:
 
 
 def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable[str], where: str) -> list[Pair]:
-    """Pairs images and masks by name.
+    """Pair images and masks by name.
 
     Args:
         images: Image files by name.
@@ -99,7 +99,7 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
 
 
 def check_headers(pairs: Collection[Pair]) -> None:
-    """Reads the header of every file: finds non-images and unequal sizes before the first step, without decoding.
+    """Read the header of every file: find non-images and unequal sizes before the first step, without decoding.
 
     An image may have the mask's size as it is stored, or turned as its EXIF tag says, see `decode_image`. Masks that
     are no image files by their suffix are left out.
@@ -136,7 +136,7 @@ def collecting() -> bool:
 
 
 def fail_if(problems: Collection[str], message: str) -> None:
-    """Raises a `DataError` that lists the problems, up to ten, if there are any."""
+    """Raise a `DataError` that lists the problems, up to ten, if there are any."""
     collected = _collected.get()
     if collected is not None:
         collected.extend(f"{message}: {problem}" for problem in problems)

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, description: str
 ) -> Iterator[Result]:
-    """Does the same with many items, in torch's loader processes, and shows how far it is.
+    """Do the same with many items, in torch's loader processes, and show how far it is.
 
     Args:
         work: What to do with an item; every process gets one copy of it. An exception it raises ends the whole.

@@ -118,7 +118,7 @@ def _listed_pairs(voc: Path, masks: dict[str, Path], list_file: Path) -> list[Pa
 
 
 def decode_label_map(path: Path) -> Picture:
-    """Decodes an official label map to train ids, uint8 ``[H, W]``.
+    """Decode an official label map to train ids, uint8 ``[H, W]``.
 
     Raises:
         DataError: The file is damaged, has no ``LabelMap``, or a value that is no class.

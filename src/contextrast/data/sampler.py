@@ -65,25 +65,3 @@ class EpochSampler(DistributedSampler[Any]):
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng((self.seed, epoch)).permutation(self._size)
-
-
-class EvalSampler(DistributedSampler[Any]):
-    """Every sample once, in order, shared out to the processes in turn.
-
-    Unlike torch's sampler it repeats none to give all processes the same number; a metric would count those twice.
-
-    Args:
-        dataset: Anything with a length.
-        num_replicas: Number of processes that share the dataset.
-        rank: This process among them.
-    """
-
-    def __init__(self, dataset: Sized, *, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas=num_replicas, rank=rank)  # type: ignore[arg-type]  # len() is all it takes
-        self._places = range(rank, len(dataset), num_replicas)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __iter__(self) -> Iterator[SampleKey]:
-        return (SampleKey(0, index) for index in self._places)

@@ -104,7 +104,7 @@ class TrainTransform:
         self._jitter = _step("color_jitter", A.ColorJitter, **jitter)
 
     def draw(self, size: tuple[int, int], key: SampleKey) -> Draws:
-        """Draws what happens to the sample ``key``, whose image has this height and width; reads no pixel."""
+        """Draw what happens to the sample ``key``, whose image has this height and width; read no pixel."""
         words = np.random.SeedSequence((self.seed, key.epoch, key.index))
         # One generator shared by all steps: albumentations' own `set_random_seed` starts each step from the same seed,
         # so that, say, every large scale would come with a flip.
@@ -121,7 +121,7 @@ class TrainTransform:
         return Draws(scale, scaled, place["pad_params"], place["crop_coords"], flip, jitter)
 
     def __call__(self, image: Picture, mask: Picture, key: SampleKey) -> tuple[Picture, Picture]:
-        """Augments an image ``[H, W, 3]`` and its mask ``[H, W]``; returns both at the size of the crop."""
+        """Augment an image ``[H, W, 3]`` and its mask ``[H, W]``; return both at the size of the crop."""
         height, width = mask.shape
         draws = self.draw((height, width), key)
         data = self._scale.apply_with_params({"scale": draws.scale}, image=image, mask=mask)
@@ -141,7 +141,7 @@ def _two_numbers(key: str, value: Any) -> tuple[Any, Any]:
 
 
 def _step(key: str, kind: Callable[..., A.BasicTransform], **arguments: Any) -> A.BasicTransform:
-    """Builds a step; what albumentations only warns about (unknown arguments, which it then leaves out) is an error."""
+    """Build a step; what albumentations only warns about (unknown arguments, which it then leaves out) is an error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)

@@ -113,7 +113,7 @@ class WindowDataset(Dataset[Window]):
         return len(self.dataset)  # type: ignore[arg-type]  # all of ours have a length
 
     def __getitem__(self, key: int | SampleKey) -> Window:
-        """Reads a sample and cuts its window out; a plain index stands for epoch 0.
+        """Read a sample and cut its window out; a plain index stands for epoch 0.
 
         Raises:
             DataError: As the dataset.
@@ -167,7 +167,7 @@ def device_draws(
 
 
 def collate_windows(windows: Sequence[Window]) -> WindowBatch:
-    """Stacks windows of any sizes."""
+    """Stack windows of any sizes."""
     height, width = (max(window["mask"].shape[axis] for window in windows) for axis in (0, 1))
     image = torch.zeros(len(windows), 3, height, width, dtype=torch.uint8)
     mask = torch.zeros(len(windows), height, width, dtype=torch.uint8)

@@ -31,22 +31,21 @@ def class_edges(target: Tensor, valid: Tensor) -> Tensor:
     return vertical[:, 1:] | vertical[:, :-1] | horizontal[:, :, 1:] | horizontal[:, :, :-1]
 
 
-def boundary_band(target: Tensor, threshold: float, num_classes: int, ignore_index: int = 255) -> Tensor:
+def boundary_band(target: Tensor, threshold: float, num_classes: int) -> Tensor:
     """Valid pixels whose Euclidean distance to the nearest edge pixel is below a threshold.
 
     Edge pixels have distance 0, so that a threshold of 1 gives the two-pixel-wide edge itself. The band depends on the
     ground truth alone, which makes the denominators of several models the same.
 
     Args:
-        target: Train ids, integer ``[B, H, W]``.
+        target: Train ids, integer ``[B, H, W]``; others than 0..N-1 are ignored.
         threshold: tau in pixels, above 0.
         num_classes: N.
-        ignore_index: Label without a class; any other outside 0..N-1 is treated likewise.
 
     Returns:
         Boolean ``[B, H, W]``.
     """
-    valid = is_class(target, num_classes, ignore_index)
+    valid = is_class(target, num_classes)
     edges = class_edges(target, valid)
     height, width = edges.shape[1:]
     # Dilation by a disc of a few pixels: the distance itself, over a whole image, takes many times as long.
@@ -68,7 +67,6 @@ class BandMeanIoU(Measure):
     Args:
         num_classes: N.
         thresholds: Values of tau in pixels, each above 0.
-        ignore_index: Label without a class.
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
@@ -77,15 +75,12 @@ class BandMeanIoU(Measure):
 
     counts: Tensor
 
-    def __init__(
-        self, num_classes: int, thresholds: Sequence[float] = (3,), ignore_index: int = 255, **kwargs: Any
-    ) -> None:
+    def __init__(self, num_classes: int, thresholds: Sequence[float] = (3,), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not thresholds or min(thresholds) <= 0:
             raise ConfigError(f"metrics.b_miou.thresholds needs pixels above 0, such as [1,3,5,9]; got {thresholds}.")
         self.num_classes = num_classes
         self.thresholds = tuple(thresholds)
-        self.ignore_index = ignore_index
         counts = torch.zeros(len(thresholds), num_classes, num_classes + 1, dtype=torch.long)
         self.add_state("counts", counts, dist_reduce_fx="sum")
 
@@ -93,9 +88,8 @@ class BandMeanIoU(Measure):
         """Count one batch; see `Measure`."""
         prediction = to_ids(preds, target, self.num_classes)
         for place, threshold in enumerate(self.thresholds):
-            band = boundary_band(target, threshold, self.num_classes, self.ignore_index)
-            inside = torch.where(band, target, self.ignore_index)
-            self.counts[place] += confusion_counts(prediction, inside, self.num_classes, self.ignore_index)
+            inside = torch.where(boundary_band(target, threshold, self.num_classes), target, self.num_classes)
+            self.counts[place] += confusion_counts(prediction, inside, self.num_classes)
 
     def compute(self) -> Tensor:
         """IoU in the band, float64 ``[thresholds, N]``; B-mIoU(tau) is the mean of a row without its NaNs."""

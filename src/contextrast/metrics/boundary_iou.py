@@ -40,9 +40,7 @@ def inner_bands(labels: Tensor, distance: int) -> Tensor:
     return band
 
 
-def boundary_counts(
-    prediction: Tensor, target: Tensor, ratio: float, num_classes: int, ignore_index: int = 255
-) -> Tensor:
+def boundary_counts(prediction: Tensor, target: Tensor, ratio: float, num_classes: int) -> Tensor:
     """Intersection and union of the inner bands of labels and predictions.
 
     Bands are those of the masks over the whole image, so that an outline next to ignored pixels counts; then ignored
@@ -50,17 +48,16 @@ def boundary_counts(
 
     Args:
         prediction: Predicted ids, integer ``[B, H, W]``.
-        target: Train ids, integer ``[B, H, W]``.
+        target: Train ids, integer ``[B, H, W]``; others than 0..N-1 are ignored.
         ratio: d as a share of the image's diagonal.
         num_classes: N.
-        ignore_index: Label without a class; any other outside 0..N-1 is treated likewise.
 
     Returns:
         int64 ``[2, N]``.
     """
     height, width = target.shape[1:]
     distance = band_width(height, width, ratio)
-    valid = is_class(target, num_classes, ignore_index)
+    valid = is_class(target, num_classes)
     # Small integers, as the bands read each pixel many times.
     target, prediction = torch.where(valid, target.short(), -1), prediction.short()
     labelled = inner_bands(target, distance) & valid
@@ -79,7 +76,6 @@ class BoundaryIoU(Measure):
         num_classes: N.
         ratio: Width of the band as a share of the image's diagonal. 0.02 is that of COCO and LVIS, 0.005 that of the
             tools for Cityscapes.
-        ignore_index: Label without a class.
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
@@ -88,19 +84,18 @@ class BoundaryIoU(Measure):
 
     counts: Tensor
 
-    def __init__(self, num_classes: int, ratio: float = 0.02, ignore_index: int = 255, **kwargs: Any) -> None:
+    def __init__(self, num_classes: int, ratio: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if ratio <= 0:
             raise ConfigError(f"metrics.boundary_iou.ratio={ratio} has to be above 0; 0.02 is usual.")
         self.num_classes = num_classes
         self.ratio = ratio
-        self.ignore_index = ignore_index
         self.add_state("counts", torch.zeros(2, num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count one batch; see `Measure`."""
         prediction = to_ids(preds, target, self.num_classes)
-        self.counts += boundary_counts(prediction, target, self.ratio, self.num_classes, self.ignore_index)
+        self.counts += boundary_counts(prediction, target, self.ratio, self.num_classes)
 
     def compute(self) -> Tensor:
         """Boundary IoU of each class, float64 ``[N]``; NaN where no band has a pixel."""

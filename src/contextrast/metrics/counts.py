@@ -55,35 +55,25 @@ def histogram(values: Tensor, counted: Tensor, bins: int) -> Tensor:
     return counts.scatter_add_(0, cells, torch.ones_like(cells))[:bins]
 
 
-def confusion_counts(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def confusion_counts(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int | None = None) -> Tensor:
+    """Pixels of each class by what they were predicted as, ``[N, N + 1]``: `image_confusion_counts` of all images."""
+    return image_confusion_counts(prediction, target, num_classes, ignore_index).sum(0)
+
+
+def image_confusion_counts(
+    prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int | None = None
+) -> Tensor:
     """Pixels of each class by what they were predicted as.
 
     Args:
         prediction: Predicted ids, integer ``[B, H, W]``; one outside 0..N-1 is a prediction of no class.
         target: Train ids, integer ``[B, H, W]``; what is no class takes part in nothing.
         num_classes: N.
-        ignore_index: Label that takes part in nothing.
+        ignore_index: A class that takes part in nothing, if there is one.
 
     Returns:
-        int64 ``[N, N + 1]``: row = labelled class, column = predicted class, the last one for predictions of no class.
-    """
-    columns = num_classes + 1
-    predicted = torch.where(is_class(prediction, num_classes), prediction.long(), num_classes)
-    cells = predicted + target.long() * columns
-    return histogram(cells, is_class(target, num_classes, ignore_index), num_classes * columns).view(-1, columns)
-
-
-def image_confusion_counts(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
-    """As `confusion_counts`, for each image of a batch by itself.
-
-    Args:
-        prediction: Predicted ids, integer ``[B, H, W]``.
-        target: Train ids, integer ``[B, H, W]``.
-        num_classes: N.
-        ignore_index: Label that takes part in nothing.
-
-    Returns:
-        int64 ``[B, N, N + 1]``, whose sum over images is what `confusion_counts` finds.
+        int64 ``[B, N, N + 1]`` for each image: row = labelled class, column = predicted class, the last one for
+        predictions of no class.
     """
     columns = num_classes + 1
     predicted = torch.where(is_class(prediction, num_classes), prediction.long(), num_classes)

@@ -15,7 +15,6 @@ from contextrast.contrast.distance import exact_squared_distance, region_edges
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segments import sums_of_segments
 from contextrast.contrast.stages import as_rows, misclassified, to_grid
-from contextrast.data.labels import IGNORE_INDEX
 from contextrast.metrics.counts import histogram, is_class
 
 
@@ -163,5 +162,5 @@ class ErrorCosine(Metric):  # type: ignore[misc]  # mypy does not follow torchme
 
 def _on_grid(target: Tensor, features: Tensor, num_classes: int) -> Tensor:
     """Train ids on the grid of a feature map, ``[B, H_i, W_i]``; N marks ignored pixels."""
-    valid = is_class(target, num_classes, IGNORE_INDEX)
+    valid = is_class(target, num_classes)
     return to_grid(torch.where(valid, target.long(), num_classes), *features.shape[-2:])

@@ -83,7 +83,6 @@ class FeatureGeometry(Measure):
         pixels_per_class: K, pixels of each class and stage; the states take 4 K N (sum of channels) bytes.
         neighbors: l of the neighbourhood uniformity.
         seed: Seed of the sample.
-        ignore_index: Label without a class.
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
@@ -100,7 +99,6 @@ class FeatureGeometry(Measure):
         pixels_per_class: int = 100,
         neighbors: int = 3,
         seed: int = 0,
-        ignore_index: int = 255,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -118,7 +116,6 @@ class FeatureGeometry(Measure):
         self.pixels_per_class = pixels_per_class
         self.neighbors = neighbors
         self.seed = seed
-        self.ignore_index = ignore_index
         for place, width in enumerate(channels):
             keys = torch.full((pixels_per_class, num_classes), FREE)
             self.add_state(f"keys_{place}", keys, dist_reduce_fx=_one_after_the_other)
@@ -133,9 +130,7 @@ class FeatureGeometry(Measure):
 
     def update(self, features: Sequence[Tensor], padded_target: Tensor, name: Sequence[str]) -> None:
         """Draw from one batch; see `Measure`."""
-        labels = torch.where(
-            is_class(padded_target, self.num_classes, self.ignore_index), padded_target.long(), self.num_classes
-        )
+        labels = torch.where(is_class(padded_target, self.num_classes), padded_target.long(), self.num_classes)
         for place, maps in enumerate(features):
             height, width = maps.shape[-2:]
             classes = to_grid(labels, height, width).flatten()

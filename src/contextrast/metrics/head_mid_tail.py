@@ -41,7 +41,6 @@ class HeadMidTail(Measure):
         groups: Train ids of each group.
         histogram: ``check.json`` of ``contextrast-check``, whose groups are counted on the training labels at hand;
             it takes precedence.
-        ignore_index: Label without a class.
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
@@ -55,7 +54,6 @@ class HeadMidTail(Measure):
         num_classes: int,
         groups: Groups | None = None,
         histogram: str | Path | None = None,
-        ignore_index: int = 255,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,7 +71,6 @@ class HeadMidTail(Measure):
             )
         self.num_classes = num_classes
         self.groups = {name: tuple(ids) for name, ids in groups.items()}
-        self.ignore_index = ignore_index
         counts = torch.zeros(num_classes, num_classes + 1, dtype=torch.long)
         self.add_state("counts", counts, dist_reduce_fx="sum")
 
@@ -85,8 +82,7 @@ class HeadMidTail(Measure):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count one batch; see `Measure`."""
-        prediction = to_ids(preds, target, self.num_classes)
-        self.counts += confusion_counts(prediction, target, self.num_classes, self.ignore_index)
+        self.counts += confusion_counts(to_ids(preds, target, self.num_classes), target, self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
         """Mean IoU of each group, scalars in float64."""

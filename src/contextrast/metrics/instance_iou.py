@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from contextrast.data.labels import IGNORE_INDEX, read_table
 from contextrast.errors import ConfigError
 from contextrast.metrics.counts import histogram, is_class, to_ids
 from contextrast.metrics.measure import Measure, Report
@@ -13,7 +14,9 @@ from contextrast.metrics.measure import Measure, Report
 NUM_LABEL_IDS: Final = 34
 """Label ids are 0..33; 0 is unlabeled."""
 
-LABEL_IDS: Final = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_LABELS: Final = [one for one in read_table("cityscapes")["labels"] if one["category"] != "void" and one["id"] >= 0]
+
+LABEL_IDS: Final = tuple(label["id"] for label in _LABELS if label["train_id"] != IGNORE_INDEX)
 """Label id of each train id: the evaluated classes."""
 
 AVERAGE_SIZES: Final = {
@@ -29,13 +32,8 @@ AVERAGE_SIZES: Final = {
 """Mean pixels of an instance at 1024x2048, by label id of the evaluated classes with instances. Never rescaled."""
 
 CATEGORIES: Final = {
-    "flat": (7, 8, 9, 10),
-    "construction": (11, 12, 13, 14, 15, 16),
-    "object": (17, 18, 19, 20),
-    "nature": (21, 22),
-    "sky": (23,),
-    "human": (24, 25),
-    "vehicle": (26, 27, 28, 29, 30, 31, 32, 33),
+    name: tuple(label["id"] for label in _LABELS if label["category"] == name)
+    for name in dict.fromkeys(label["category"] for label in _LABELS)
 }
 """Label ids of each category, ignored ones included."""
 

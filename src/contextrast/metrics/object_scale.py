@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 
-def object_scale_counts(prediction: Ids, target: Ids, num_classes: int, ignore_index: int = 255) -> Counts:
+def object_scale_counts(prediction: Ids, target: Ids, num_classes: int) -> Counts:
     """True positives, false positives and false negatives of each class and object scale: the partition convention.
 
     An object is an 8-connected component of a class's labelled pixels, and its scale that of its area. TP and FN of a
@@ -37,15 +37,14 @@ def object_scale_counts(prediction: Ids, target: Ids, num_classes: int, ignore_i
 
     Args:
         prediction: Predicted ids ``[H, W]``.
-        target: Train ids ``[H, W]``, at the resolution of the labels.
+        target: Train ids ``[H, W]``, at the resolution of the labels; others than 0..N-1 are ignored.
         num_classes: N.
-        ignore_index: Label without a class; any other outside 0..N-1 is treated likewise.
 
     Returns:
         int64 ``[4, N, 3]``: by scale and class TP, FP, FN.
     """
     counts: Counts = np.zeros((len(SCALES), num_classes, 3), dtype=np.int64)
-    valid = (target >= 0) & (target < num_classes) & (target != ignore_index)
+    valid = (target >= 0) & (target < num_classes)
     for train_id in np.union1d(target[valid], prediction[valid]):
         if 0 <= train_id < num_classes:
             labelled, predicted = (target == train_id) & valid, (prediction == train_id) & valid
@@ -60,23 +59,21 @@ class ObjectScaleIoU(Measure):
 
     Args:
         num_classes: N.
-        ignore_index: Label without a class.
         **kwargs: Passed to ``torchmetrics.Metric``.
     """
 
     counts: Tensor
 
-    def __init__(self, num_classes: int, ignore_index: int = 255, **kwargs: Any) -> None:
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        self.ignore_index = ignore_index
         counts = torch.zeros(len(SCALES), num_classes, 3, dtype=torch.long)
         self.add_state("counts", counts, dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count one batch; see `Measure`."""
         both = torch.stack([to_ids(preds, target, self.num_classes).long(), target.long()], 1).cpu().numpy()
-        counts = sum(object_scale_counts(p, t, self.num_classes, self.ignore_index) for p, t in both)
+        counts = sum(object_scale_counts(p, t, self.num_classes) for p, t in both)
         self.counts += torch.as_tensor(counts, device=self.counts.device)
 
     def compute(self) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from contextrast.metrics.counts import confusion_counts, to_ids
+from contextrast.metrics.counts import confusion_counts, iou_from_counts, to_ids
 
 
 class Scores(NamedTuple):
@@ -49,12 +49,8 @@ def scores_from_counts(confusion: Tensor, missed: Tensor) -> Scores:
     Returns:
         Scores in float64, on the device of the counts. Nothing is read on the host.
     """
-    true_positive = confusion.diagonal()
-    labelled = confusion.sum(1) + missed
-    union = labelled + confusion.sum(0) - true_positive
-    # 0 / 0 is NaN by IEEE 754, which is just what an absent class should be.
-    correct = true_positive.double()
-    iou = correct / union
+    labelled, correct = confusion.sum(1) + missed, confusion.diagonal().double()
+    iou = iou_from_counts(torch.cat([confusion, missed[:, None]], 1))
     accuracy = correct / labelled
     return Scores(
         miou=iou.nanmean(),

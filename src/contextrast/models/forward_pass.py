@@ -10,7 +10,7 @@ A network is any module of images to logits. There are two kinds:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -80,7 +80,8 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
             logits, maps, auxiliary = _by_parts(network, image)
         else:
             answer = network(image)
-            logits, maps, auxiliary = _logits(answer), [], _auxiliary(answer)
+            logits, maps = _logits(answer), []
+            auxiliary = answer.get(_AUXILIARY) if isinstance(answer, Mapping) else None
     logits = _to_size(logits, image) if resize else logits
     return ForwardPass(logits, maps, auxiliary, [taken[name] for name in taps.names])
 
@@ -122,11 +123,6 @@ def _in_words(answer: Any) -> str:
     return (
         f"a mapping of {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
     )
-
-
-def _auxiliary(answer: Any) -> Tensor | None:
-    found = answer.get(_AUXILIARY) if isinstance(answer, Mapping) else None
-    return cast(Tensor | None, found)
 
 
 def _to_size(logits: Tensor, image: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ def load_network_weights(
         network: The plain network, without a wrapper.
         source: A checkpoint of ``contextrast-train``, or a .pth, .pt or .safetensors file of the network's state dict.
         num_classes: Number of classes N of the network.
-        allow_class_mismatch: Leave the layers that have one channel a class as they are, where the file's have another
-            number of classes.
+        allow_class_mismatch: Leave the layers that have one channel per class as they are, where the file's have
+            another number of classes.
 
     Raises:
         WeightsError: If the file is missing or unreadable, is of another network, or of other classes while that is

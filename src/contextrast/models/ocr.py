@@ -66,7 +66,7 @@ class ObjectContextDecoder(nn.Module):
 
     Args:
         in_channels: Channels of all branches together.
-        classes: Number of object regions K, one a class.
+        classes: Number of object regions K, one per class.
         channels: Channels C of pixel, region and contextual representations.
         key_channels: Channels of the attention's queries, keys and values.
         dropout: Dropout of whole channels of the result.

@@ -26,7 +26,7 @@ class NetworkFacts:
         resize: Whether the logits have another size than the image.
         maps: (Channels, stride) of every numbered map; the first is the image.
         named: (Channels, stride) of every map that is tapped.
-        single_pixel_norms: Names of the batch norms that see one value a channel and image.
+        single_pixel_norms: Names of the batch norms that see one value per channel and image.
         unused: Names of the parameters that neither logits nor maps depend on, such as a classifier's leftovers.
         auxiliary: Whether it computes auxiliary logits of its own.
     """
@@ -142,7 +142,7 @@ def _refusal(network: nn.Module, side: int) -> Exception | None:
 
 
 def _watch_norms(network: nn.Module, image: Tensor, taps: Taps) -> tuple[ForwardPass, tuple[str, ...]]:
-    """A forward pass, and the names of the batch norms that saw one value a channel and image in it."""
+    """A forward pass, and the names of the batch norms that saw one value per channel and image in it."""
     single: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, x, name=name: single.append(name) if _is_single(x[0]) else None)

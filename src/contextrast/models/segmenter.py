@@ -76,7 +76,7 @@ class Segmenter(nn.Module):
         stage_names: What logs and figures call the contrasted maps: ``stage2``, or the name of a module.
         stage_channels: Channels of each of them.
         stage_strides: Stride of each of them in pixels.
-        single_pixel_norms: Names of batch norms that see one value a channel and image, because a global pooling
+        single_pixel_norms: Names of batch norms that see one value per channel and image, because a global pooling
             precedes them; they cannot train on a batch of one.
         has_auxiliary_logits: Whether the network computes auxiliary logits of its own.
 
@@ -261,7 +261,7 @@ class Segmenter(nn.Module):
             crop_size: Height and width of a training crop in pixels, if known.
 
         Raises:
-            ConfigError: If a batch norm would see a single value a channel.
+            ConfigError: If a batch norm would see a single value per channel.
         """
         if batch_size > 1:
             return
@@ -271,7 +271,7 @@ class Segmenter(nn.Module):
         if reason:
             raise ConfigError(
                 f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
-                "value a channel. Set data.batch_size to 2 or more on each device."
+                "value per channel. Set data.batch_size to 2 or more on each device."
             )
 
 

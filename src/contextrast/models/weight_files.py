@@ -77,7 +77,7 @@ def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], sour
 
 
 def listed(problems: list[str]) -> str:
-    """The first problems, one a line, and how many more there are."""
+    """The first problems, one per line, and how many more there are."""
     more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
     return "\n".join(f"  {problem}" for problem in [*problems[:_LISTED], *more])
 

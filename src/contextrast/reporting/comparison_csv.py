@@ -1,4 +1,4 @@
-"""Comparisons as programs read them: one record a setting, with all digits."""
+"""Comparisons as programs read them: one record per setting, with all digits."""
 
 import csv
 import io

@@ -25,7 +25,7 @@ class _Column:
 
 
 def terminal_tables(comparison: Comparison, console: Console) -> list[Table]:
-    """A comparison for the terminal: one row a setting, in several tables where one would not fit into its width."""
+    """A comparison for the terminal: one row per setting, in several tables where one would not fit into its width."""
     parts = {
         "": [_SEEDS, *_metric(comparison), *_verdict(comparison)],
         "measures": [_measure(measure.key, measure.heading) for measure in comparison.measures[1:]],
@@ -58,7 +58,7 @@ def explanation(comparison: Comparison) -> str:
         sentences.append(f"Intervals are those of 95 %{together}; each measure is adjusted by itself.")
         sentences.append(
             f"By {comparison.measures[0].heading}, runs vary by {100 * residual.deviation:.2f} points beyond setting "
-            f"and seed ({_degrees(residual.freedom)})."
+            f"and seed ({residual.freedom} degree{'' if residual.freedom == 1 else 's'} of freedom)."
         )
         sentences.append(
             "Further seeds, and hours of training for setting and baseline, are those that tell such a true "
@@ -98,10 +98,6 @@ def _hours(hours: float) -> str:
     if hours < 1:
         return f"{60 * hours:.0f} min" if hours > 1 / 60 or hours == 0 else "< 1 min"
     return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
-
-
-def _degrees(freedom: int) -> str:
-    return f"{freedom} degree{'' if freedom == 1 else 's'} of freedom"
 
 
 def _table(title: str, comparison: Comparison, columns: Sequence[_Column]) -> Table:
@@ -162,12 +158,14 @@ def _certainty(comparison: Comparison) -> list[_Column]:
     """How the difference depends on the images, and what would tell differences of some sizes."""
     columns = []
     if any(row.measured[row.metric].images for row in comparison.rows):
-        columns.append(
-            _Column("other images", lambda row: [_if_compared(row, bracketed(row.measured[row.metric].images))])
-        )
+        columns.append(_Column("other images", _other_images))
     if comparison.residual is not None and comparison.comparisons:
         columns += [_effort(place, size) for place, size in enumerate(DIFFERENCES)]
     return columns
+
+
+def _other_images(row: Row) -> list[str]:
+    return ["" if row.baseline is None else bracketed(row.measured[row.metric].images)]
 
 
 def _effort(place: int, size: float) -> _Column:
@@ -176,19 +174,15 @@ def _effort(place: int, size: float) -> _Column:
     )
 
 
-def _if_compared(row: Row, text: str) -> str:
-    return "" if row.baseline is None else text
-
-
 _SEEDS = _Column(
     "seeds", lambda row: [str(row.seeds) if len(row.runs) == row.seeds else f"{len(row.runs)} of {row.seeds}"]
 )
 
 _COSTS = [
-    _Column("parameters", lambda row: [_in(row.deployed_parameters, 1e6, "M")]),
-    _Column("training\nonly", lambda row: [_in(row.training_only_parameters, 1e6, "M")]),
-    _Column("step", lambda row: [_in(row.step_seconds, 1e-3, "ms", digits=0)]),
-    _Column("memory", lambda row: [_in(row.peak_memory_bytes, 2**30, "GiB")]),
+    _Column("parameters", lambda row: [quantity(row.deployed_parameters, 1e6, "M")]),
+    _Column("training\nonly", lambda row: [quantity(row.training_only_parameters, 1e6, "M")]),
+    _Column("step", lambda row: [quantity(row.step_seconds, 1e-3, "ms", digits=0)]),
+    _Column("memory", lambda row: [quantity(row.peak_memory_bytes, 2**30, "GiB")]),
     _Column("training", lambda row: [ABSENT if row.train_seconds is None else _hours(row.train_seconds / 3600)]),
 ]
 
@@ -199,7 +193,7 @@ def _spread(spread: Spread | None) -> str:
     return percent(spread.mean) + ("" if spread.std is None else f" ± {percent(spread.std)}")
 
 
-def _in(value: float | None, unit: float, name: str, digits: int = 2) -> str:
+def quantity(value: float | None, unit: float, name: str, digits: int = 2) -> str:
     """A value in a unit, or a dash where it is not known."""
     return ABSENT if value is None else f"{value / unit:.{digits}f} {name}"
 

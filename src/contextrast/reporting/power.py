@@ -39,7 +39,6 @@ def seeds_to_tell(
     shared: int,
     correlation: NDArray[np.float64],
     probability: float = 0.8,
-    confidence: float = 0.95,
 ) -> int | None:
     """Fewest seeds, of setting and baseline alike, that tell a difference in most cases.
 
@@ -51,7 +50,6 @@ def seeds_to_tell(
         shared: Seeds that both have already.
         correlation: Of the comparison's differences.
         probability: Power that is asked for.
-        confidence: That all intervals hold.
 
     Returns:
         The number, at least 2, or None where `MOST_SEEDS` are not enough.
@@ -59,14 +57,17 @@ def seeds_to_tell(
 
     def enough(seeds: int) -> bool:
         freedom = max(1, residual.freedom + seeds - shared)
-        quantile = simultaneous_quantile(correlation, freedom, confidence)
+        quantile = simultaneous_quantile(correlation, freedom)
         return power(difference, residual.deviation, seeds, freedom, quantile) >= probability
 
     return _first(enough, 2, MOST_SEEDS)
 
 
 def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The lowest number for which something holds that holds for all higher ones."""
+    """The lowest number for which something holds that holds for all higher ones, asked from below.
+
+    Bisection of the whole range would ask for so many seeds that scipy's series answer NaN.
+    """
     step = low
     while not holds(step):
         low = step + 1

@@ -41,7 +41,7 @@ def per_class_table(
         A table for ``rich.print``; classes that are absent show a dash.
 
     Raises:
-        ValueError: If there is not one name a class.
+        ValueError: If there is not one name per class.
     """
     _check_names(scores, classes)
     table = Table(title=title or None, title_justify="left")
@@ -96,15 +96,15 @@ def scores_to_dict(scores: "Scores", classes: Sequence[str]) -> dict[str, Any]:
         ``confusion`` matrix as rows of counts. What is NaN in the scores is None, as JSON has no NaN.
 
     Raises:
-        ValueError: If there is not one name a class.
+        ValueError: If there is not one name per class.
     """
     _check_names(scores, classes)
     return {
-        "miou": _plain(scores.miou.item()),
-        "pixel_accuracy": _plain(scores.pixel_accuracy.item()),
-        "mean_accuracy": _plain(scores.mean_accuracy.item()),
-        "iou": _plain(dict(zip(classes, scores.iou.tolist(), strict=True))),
-        "accuracy": _plain(dict(zip(classes, scores.accuracy.tolist(), strict=True))),
+        "miou": without_nan(scores.miou.item()),
+        "pixel_accuracy": without_nan(scores.pixel_accuracy.item()),
+        "mean_accuracy": without_nan(scores.mean_accuracy.item()),
+        "iou": without_nan(dict(zip(classes, scores.iou.tolist(), strict=True))),
+        "accuracy": without_nan(dict(zip(classes, scores.accuracy.tolist(), strict=True))),
         "confusion": scores.confusion.tolist(),
     }
 
@@ -122,16 +122,18 @@ def report_to_dict(report: "Report", classes: Sequence[str]) -> dict[str, Any]:
     """
     per_class = {name: dict(zip(classes, values, strict=True)) for name, values in report.per_class.items()}
     tables = {"per_class": per_class, "groups": report.groups}
-    content: dict[str, Any] = _plain(
+    content: dict[str, Any] = without_nan(
         {"convention": report.convention, **report.scores, **{k: v for k, v in tables.items() if v}, **report.details}
     )
     return content
 
 
-def _plain(value: Any) -> Any:
-    """The value, with None for every NaN in it."""
+def without_nan(value: Any) -> Any:
+    """Plain containers with None for every NaN in them, as JSON has no NaN."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

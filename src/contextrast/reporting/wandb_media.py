@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.metrics import Scores
 from contextrast.reporting.figures import Ids, Picture, overlay
-from contextrast.reporting.tables import scores_to_dict
+from contextrast.reporting.tables import scores_to_dict, without_nan
 
 PICTURES: Final = ("pictures/predictions", "pictures/error_boundary")
 TABLE: Final = "predictions"
@@ -103,11 +103,7 @@ def predictions(rows: Sequence[Mapping[str, Any]], labels: LabelTable) -> wandb.
             overlay(row["image"], row["prediction"], labels, alpha=0.7),
             row["boundary"],
         ]
-        numbers = [_number(row[key]) for key in ("miou", "pixel_accuracy", "worst_iou")]
+        numbers = without_nan([row[key] for key in ("miou", "pixel_accuracy", "worst_iou")])
         worst = None if row["worst"] is None else labels.classes[row["worst"]]
         table.add_data(row["name"], *map(wandb.Image, pictures), *numbers, worst)
     return table
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else value

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.errors import ConfigError
 from contextrast.metrics import Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary
 from contextrast.training.finite_loss import FiniteLossCheck
@@ -47,7 +48,8 @@ class SegmentationModule(pl.LightningModule):
         config: What the run was composed of, as plain containers; saved with every checkpoint.
 
     Raises:
-        ConfigError: If there is no such stage, or the network has auxiliary logits of its own besides it.
+        ConfigError: If there is no such stage, the network has auxiliary logits of its own besides it, or it has no
+            encoder whose learning rate could be another.
 
     Attributes:
         last_scores: Scores of the last validation.
@@ -69,6 +71,11 @@ class SegmentationModule(pl.LightningModule):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if encoder_lr_ratio != 1.0 and not any(True for _ in network.encoder.parameters()):
+            raise ConfigError(
+                f"module.encoder_lr_ratio={encoder_lr_ratio}: {network.name} has no `encoder` or `backbone` to which "
+                "it could apply. Leave it at 1.0."
+            )
         self.network = network
         self.loss = loss
         self.labels = labels

@@ -39,7 +39,7 @@ def test_loss_is_that_of_loops_over_the_samples(seed, temperature):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_with_a_memory_the_samples_are_compared_with_all_that_it_holds(seed):
-    contrast = PixelContrast(4, max_samples=40, max_views=5, memory=PixelMemory(4, 6, 12, 3)).double()
+    contrast = PixelContrast(4, 0.1, max_samples=40, max_views=5, memory=PixelMemory(4, 6, 12, 3)).double()
     for step in range(3):
         embedding, target, prediction = inputs(10 * seed + step)
         loss = contrast([embedding], target, prediction)["pixel_contrast"]

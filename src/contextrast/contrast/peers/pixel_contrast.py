@@ -33,7 +33,7 @@ class PixelContrast(Stateful):
 
     Args:
         num_classes: N.
-        temperature: τ; as published 0.1 on Cityscapes and 0.07 on the other datasets.
+        temperature: τ; as published 0.07, and 0.1 on Cityscapes.
         base_temperature: τ_b.
         max_samples: Number of sampled pixels of the global batch at most.
         max_views: V, number of pixels a group at most.
@@ -48,7 +48,7 @@ class PixelContrast(Stateful):
     def __init__(
         self,
         num_classes: int,
-        temperature: float = 0.1,
+        temperature: float = 0.07,
         base_temperature: float = 0.07,
         max_samples: int = 1024,
         max_views: int = 100,
@@ -193,7 +193,7 @@ class PixelContrastLoss(ContrastiveLoss):
         alpha: float = 0.1,
         start_step: int = 5000,
         warmup_steps: int = 0,
-        temperature: float = 0.1,
+        temperature: float = 0.07,
         base_temperature: float = 0.07,
         embedding_dim: int = 256,
         max_samples: int = 1024,

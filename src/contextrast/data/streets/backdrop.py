@@ -43,7 +43,7 @@ class Street:
 
 
 def draw_street(chance: Chance, haze: Color) -> Street:
-    """Draws a scene's layout."""
+    """Draw a scene's layout."""
     left, right = -chance.uniform(1.6, 3.8), chance.uniform(2.2, 6.0)
     grey = chance.uniform(72, 128)
     return Street(
@@ -56,7 +56,7 @@ def draw_street(chance: Chance, haze: Color) -> Street:
 
 
 def paint_sky(canvas: Pixels, camera: Camera, chance: Chance) -> Color:
-    """Paints a gradient with clouds down to the horizon.
+    """Paint a gradient with clouds down to the horizon.
 
     Returns:
         The colour at the horizon.
@@ -74,7 +74,7 @@ def paint_sky(canvas: Pixels, camera: Camera, chance: Chance) -> Color:
 
 
 def paint_skyline(canvas: Pixels, camera: Camera, chance: Chance, haze: Color) -> None:
-    """Paints distant houses and, before them, distant trees."""
+    """Paint distant houses and, before them, distant trees."""
     unit = camera.height / 256
     rows = np.arange(int(camera.horizon) + 2)[:, None]
     left, tops, words = 0, np.empty(camera.width, dtype=np.int64), np.empty(camera.width, dtype="<u4")
@@ -94,7 +94,7 @@ def paint_skyline(canvas: Pixels, camera: Camera, chance: Chance, haze: Color) -
 
 
 def paint_ground(canvas: Pixels, camera: Camera, chance: Chance, street: Street) -> None:
-    """Paints road, kerbs, pavement and markings: the colour of a point is looked up by its place on the ground."""
+    """Paint road, kerbs, pavement and markings: the colour of a point is looked up by its place on the ground."""
     top = max(int(camera.horizon) + 1, 0)
     rows = np.arange(top, camera.height)
     metres = np.float32(camera.eye) / (rows + np.float32(0.5) - np.float32(camera.horizon))  # of a pixel's width
@@ -150,7 +150,7 @@ def _plain_strip(chance: Chance, street: Street, flags: Color, paint: int, left:
 
 
 def _strip_of_distance(chance: Chance, distance: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Which cross-section of `_ground_strips` the ground has at a distance, one a row."""
+    """Which cross-section of `_ground_strips` the ground has at a distance, one per row."""
     period, dash = chance.uniform(5, 9), chance.uniform(2, 4)
     phase = (distance + np.float32(chance.uniform(0, period))) % np.float32(period)
     strip = (phase < dash).astype(np.int32)

@@ -78,32 +78,32 @@ def pack_palette(parts: Sequence[Color], label: str) -> Pixels:
 
 
 def mix(first: Color, second: Color, share: float) -> Color:
-    """Blends two colours; ``share`` is the second one's part, 0..1."""
+    """Blend two colours; ``share`` is the second one's part, 0..1."""
     keep = 1 - share
     (red, green, blue), (r, g, b) = first, second
     return red * keep + r * share, green * keep + g * share, blue * keep + b * share
 
 
 def scale(color: Color, gain: float) -> Color:
-    """Brightens or darkens a colour."""
+    """Brighten or darken a colour."""
     return color[0] * gain, color[1] * gain, color[2] * gain
 
 
 def darker(words: Pixels) -> Pixels:
-    """Takes three eighths of the light away and leaves the labels."""
+    """Take three eighths of the light away and leave the labels."""
     color = words & np.uint32(0x00F8F8F8)  # the cut bits cannot run into the byte below
     darker: Pixels = words - (color >> np.uint32(2)) - (color >> np.uint32(3))
     return darker
 
 
 def show(region: Pixels, texels: Pixels, where: NDArray[np.bool_], label: Pixels) -> None:
-    """Paints texels with labels; texels of value 0 let the background's colour through.
+    """Paint texels with labels; texels of value 0 let the background's colour through.
 
     Args:
         region: Part of a canvas, changed in place ``[h, w]``.
         texels: Colours without a label ``[h, w]``.
         where: Pixels to paint ``[h, w]``.
-        label: Train ids as words without a colour, one a column ``[w]``.
+        label: Train ids as words without a colour, one per column ``[w]``.
     """
     shown = np.where(texels == 0, region & _COLOR_BITS, texels)
     np.copyto(region, shown | label, where=where)
@@ -116,7 +116,7 @@ def paste(
     box: tuple[float, float, float, float],
     flip: bool = False,
 ) -> None:
-    """Draws a sprite into a box by nearest-neighbour sampling.
+    """Draw a sprite into a box by nearest-neighbour sampling.
 
     Args:
         canvas: Changed in place ``[H, W]``.

@@ -33,27 +33,27 @@ class Chance:
         return block
 
     def uniform(self, low: float, high: float) -> float:
-        """Draws a number in [low, high)."""
+        """Draw a number in [low, high)."""
         return low + (high - low) * self.unit()
 
     def integer(self, low: int, high: int) -> int:
-        """Draws an integer in low..high, both included."""
+        """Draw an integer in low..high, both included."""
         return low + int((high - low + 1) * self.unit())
 
     def happens(self, probability: float) -> bool:
-        """Draws whether something of this probability happens."""
+        """Draw whether something of this probability happens."""
         return self.unit() < probability
 
     def pick(self, options: Sequence[T]) -> T:
-        """Draws one of several options, all equally likely."""
+        """Draw one of several options, all equally likely."""
         return options[int(len(options) * self.unit())]
 
     def sign(self) -> int:
-        """Draws -1 or 1."""
+        """Draw -1 or 1."""
         return 1 if self.unit() < 0.5 else -1
 
     def bytes(self, *shape: int) -> NDArray[np.uint8]:
-        """Draws an array of bytes.
+        """Draw an array of bytes.
 
         Returns:
             Uniform values 0..255 of the given shape.

@@ -20,13 +20,9 @@ from contextrast.data.streets.walls import paint_fronts
 from contextrast.errors import ConfigError, DataError
 
 LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"train": 2000, "val": 100, "test": 200})
-"""Images a split."""
+"""Images per split."""
 
-_STREAMS: Final = {
-    "train": 0,
-    "val": 1,
-    "test": 2,
-}  # fixed numbers: a new split must not change the pictures of another
+_STREAMS: Final = {"train": 0, "val": 1, "test": 2}  # fixed: a new split must not change the pictures of another
 _SMALLEST = 32  # pixels; below it most things are smaller than a pixel
 
 
@@ -40,7 +36,7 @@ class Streets(SegmentationDataset):
         split: ``train``, ``val`` or ``test``; the splits share no scene.
         size: Height and width of the images, pixels.
         seed: Chooses another world of scenes.
-        lengths: Number of images a split.
+        lengths: Number of images per split.
         transform: Augmentation; ``None`` leaves images as they are.
 
     Raises:
@@ -87,7 +83,7 @@ class Streets(SegmentationDataset):
         return f"streets {self.split} #{index} (seed {self.seed})"
 
     def read(self, index: int) -> tuple[Picture, Picture]:
-        """Draws one scene.
+        """Draw one scene.
 
         Returns:
             Image, RGB uint8 ``[H, W, 3]``, and train ids, uint8 ``[H, W]``.

@@ -45,7 +45,7 @@ def sensor_noise() -> NDArray[np.int16]:
 
 
 def window(field: NDArray[Scalar], height: int, width: int, chance: Chance) -> NDArray[Scalar]:
-    """Cuts a piece of a tiling field at a random place.
+    """Cut a piece of a tiling field at a random place.
 
     Returns:
         A view, or a copy where the field is too small, ``[height, width]``.

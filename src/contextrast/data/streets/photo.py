@@ -19,7 +19,7 @@ _RANK[[ID[name] for name in _COMMON_TO_RARE]] = range(1, 12)
 
 
 def photograph(canvas: Pixels, chance: Chance) -> Bytes:
-    """Turns the drawn colours into a picture with light, blur and noise.
+    """Turn the drawn colours into a picture with light, blur and noise.
 
     Args:
         canvas: The drawn scene ``[H, W]``.
@@ -51,7 +51,7 @@ def photograph(canvas: Pixels, chance: Chance) -> Bytes:
 
 
 def annotate(canvas: Pixels, chance: Chance) -> Bytes:
-    """Takes the labels off the canvas and leaves the rim unlabelled as a human annotator does: along most outlines.
+    """Take the labels off the canvas and leave the rim unlabelled as a human annotator does: along most outlines.
 
     The rim is one pixel on the commoner class's side, so that a thin pole keeps its own pixels.
 
@@ -78,12 +78,12 @@ def annotate(canvas: Pixels, chance: Chance) -> Bytes:
 
 
 def _average(first: Pixels, second: Pixels) -> Pixels:
-    """Averages four bytes at once: what both share, and half of what they do not."""
+    """Average four bytes at once: what both share, and half of what they do not."""
     return (first & second) + (((first ^ second) & np.uint32(0xFEFEFEFE)) >> np.uint32(1))
 
 
 def _soften(words: Pixels) -> Pixels:
-    """Blurs by the weights 1-2-1 both ways; the outermost pixels stay."""
+    """Blur by the weights 1-2-1 both ways; the outermost pixels stay."""
     across = words.copy()
     across[:, 1:-1] = _average(_average(words[:, :-2], words[:, 2:]), words[:, 1:-1])
     both = across.copy()

@@ -38,19 +38,19 @@ class Place:
         return mix(scale(color, gain), self.street.haze, z / (z + 220))
 
     def fill(self, box: tuple[float, float, float, float], color: Color, label: str) -> None:
-        """Fills a box; it keeps at least one pixel's width and height."""
+        """Fill a box; it keeps at least one pixel's width and height."""
         left, top = round(box[0]), round(box[1])
         right, bottom = max(round(box[0] + box[2]), left + 1), max(round(box[1] + box[3]), top + 1)
         self.canvas[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = pack(color, label)
 
     def pavement(self, margin: float = 0.3) -> float:
-        """Draws a place across on one of the pavements, metres."""
+        """Draw a place across on one of the pavements, metres."""
         side = 0 if self.chance.happens(0.5) else 1
         kerb, front = self.street.kerbs[side], self.street.fronts[side]
         outward = -1 if side == 0 else 1
         return self.chance.uniform(kerb + outward * margin, front - outward * margin)
 
     def kerbside(self, offset: float = 0.35) -> float:
-        """Draws a place just beyond one of the kerbs, metres."""
+        """Draw a place just beyond one of the kerbs, metres."""
         left, right = self.street.kerbs
         return left - offset if self.chance.happens(0.5) else right + offset

@@ -31,12 +31,12 @@ class Stencil:
         self.y = (rows - np.arange(rows)[:, None] - 0.5) / resolution
 
     def ellipse(self, value: int, x: float, y: float, radius_x: float, radius_y: float) -> None:
-        """Fills an ellipse."""
+        """Fill an ellipse."""
         inside = ((self.x - x) / radius_x) ** 2 + ((self.y - y) / radius_y) ** 2 <= 1
         self.cells[inside] = value
 
     def polygon(self, value: int, *points: tuple[float, float]) -> None:
-        """Fills a polygon (even-odd rule)."""
+        """Fill a polygon (even-odd rule)."""
         inside = np.zeros(self.cells.shape, dtype=np.bool_)
         for (x0, y0), (x1, y1) in zip(points, (*points[1:], points[0]), strict=True):
             if y0 != y1:
@@ -45,11 +45,11 @@ class Stencil:
         self.cells[inside] = value
 
     def box(self, value: int, left: float, bottom: float, right: float, top: float) -> None:
-        """Fills a rectangle."""
+        """Fill a rectangle."""
         self.polygon(value, (left, bottom), (right, bottom), (right, top), (left, top))
 
     def bar(self, value: int, start: tuple[float, float], end: tuple[float, float], width: float) -> None:
-        """Draws a thick line with round ends."""
+        """Draw a thick line with round ends."""
         dx, dy = end[0] - start[0], end[1] - start[1]
         along = ((self.x - start[0]) * dx + (self.y - start[1]) * dy) / max(dx * dx + dy * dy, 1e-9)
         along = along.clip(0, 1)

@@ -53,7 +53,7 @@ def _flat(color: Color) -> Pixels:
 
 
 def _speckle(texture: Pixels, chance: Chance, strength: int) -> Pixels:
-    """Adds grey noise; cells of value 0 stay empty."""
+    """Add grey noise; cells of value 0 stay empty."""
     noise = ((chance.bytes(*texture.shape).astype(np.int16) - 128) * strength) >> 7
     spread = (texture.view(np.uint8).reshape(*texture.shape, 4).astype(np.int16) + noise[..., None]).clip(24, 231)
     spread[..., 3] = 0

@@ -26,7 +26,7 @@ _SIGN_FACES: Final = (  # border, face, symbol
 
 
 def draw_things(place: Place) -> None:
-    """Draws a scene's things from far to near, so that near ones hide far ones."""
+    """Draw a scene's things from far to near, so that near ones hide far ones."""
     chance = place.chance
     kinds: tuple[tuple[Callable[[Place, float], None], int, int, float, float], ...] = (
         # what, least and most number, nearest and farthest distance in metres
@@ -164,7 +164,7 @@ def _cyclist(place: Place, z: float) -> None:
 
 
 def _bollards(place: Place) -> list[tuple[float, Callable[[], None]]]:
-    """Draws a row of posts along a kerb, each as a pair of its distance and what paints it."""
+    """Draw a row of posts along a kerb, each as a pair of its distance and what paints it."""
     chance = place.chance
     x, start, metal = place.kerbside(0.25), chance.uniform(4, 16), chance.pick(_METALS)
     posts: list[tuple[float, Callable[[], None]]] = []

@@ -41,7 +41,7 @@ class Wall:
 
 
 def paint_fronts(canvas: Pixels, camera: Camera, chance: Chance, street: Street) -> None:
-    """Paints the houses, hedges and gaps along both sides."""
+    """Paint the houses, hedges and gaps along both sides."""
     for side, front in zip((-1, 1), street.fronts, strict=True):
         shade = surfaces.SURFACES if street.sunny == -side else 0
         open_country = chance.happens(0.25)
@@ -64,7 +64,7 @@ def paint_fronts(canvas: Pixels, camera: Camera, chance: Chance, street: Street)
 
 
 def _paint_gable(canvas: Pixels, camera: Camera, chance: Chance, street: Street, wall: Wall) -> None:
-    """Paints the end of a house that faces the camera; what stands nearer hides most of it."""
+    """Paint the end of a house that faces the camera; what stands nearer hides most of it."""
     reach = (wall.across, wall.across + chance.uniform(6, 12))
     left, right = sorted(round(camera.column(wall.side * x, wall.start)) for x in reach)
     top, bottom = round(camera.row(wall.height, wall.start)), round(camera.row(0, wall.start))
@@ -75,9 +75,9 @@ def _paint_gable(canvas: Pixels, camera: Camera, chance: Chance, street: Street,
 
 
 def paint_walls(canvas: Pixels, camera: Camera, walls: Sequence[Wall]) -> None:
-    """Paints walls that do not hide each other, with their surfaces in perspective.
+    """Paint walls that do not hide each other, with their surfaces in perspective.
 
-    A column of the image meets one wall at one distance, so all that differs between walls is a number a column.
+    A column of the image meets one wall at one distance, so all that differs between walls is a number per column.
 
     Args:
         canvas: Changed in place.
@@ -105,7 +105,7 @@ def paint_walls(canvas: Pixels, camera: Camera, walls: Sequence[Wall]) -> None:
 def _wall_of_column(
     camera: Camera, walls: Sequence[Wall]
 ) -> tuple[int, int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp], Pixels]]:
-    """Looks up the wall that each column of the image meets.
+    """Look up the wall that each column of the image meets.
 
     Returns:
         First column with a wall; the one after the last; and for the columns between them the wall's distance from the
@@ -128,7 +128,7 @@ def _wall_of_column(
 def fence_panels(
     canvas: Pixels, camera: Camera, chance: Chance, street: Street
 ) -> list[tuple[float, Callable[[], None]]]:
-    """Draws a fence, railing or low wall, before the houses or along the kerb.
+    """Draw a fence, railing or low wall, before the houses or along the kerb.
 
     Returns:
         Its panels as pairs of (distance, what paints it), so that what stands between them is hidden rightly.

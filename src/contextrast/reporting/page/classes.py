@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.estimates import paired_difference, spread
 from contextrast.reporting.rows import Row
+from contextrast.reporting.tables import without_nan
 from contextrast.runs.records import Run, value_of
 
 _MATRIX: Final = 40  # classes; the cells of more could not be read, and their numbers would make the page large
@@ -20,7 +21,7 @@ def class_scores(comparison: Comparison) -> dict[str, Any]:
     """What the page's script draws of the classes, as plain containers.
 
     Returns:
-        ``classes``; ``settings``, one a row, with ``label``, ``baseline`` (place of the row it is compared with),
+        ``classes``; ``settings``, one per row, with ``label``, ``baseline`` (place of the row it is compared with),
         ``iou`` (means over seeds) and ``difference`` (mean, low and high, paired by seed, each class by itself),
         fractions by class or None, ``confusion``, shares of a class's labelled pixels in percent (None of more than 40
         classes), and ``largest``, its largest cells beside the diagonal (labelled class, predicted class, share). With
@@ -62,7 +63,7 @@ def _confusions(row: Row, baseline: Row | None, classes: Sequence[str]) -> dict[
     np.fill_diagonal(sizes, 0)
     cells = [divmod(int(cell), len(classes)) for cell in np.argsort(-sizes, axis=None, kind="stable")[:_LARGEST]]
     return {
-        "confusion": _plain(mean) if len(classes) <= _MATRIX else None,
+        "confusion": without_nan(mean.tolist()) if len(classes) <= _MATRIX else None,
         "largest": [[*cell, float(mean[cell])] for cell in cells if sizes[cell] > 0],
     }
 
@@ -96,7 +97,3 @@ def _by_seed(row: Row, name: str) -> dict[int, float]:
 def _iou(run: Run) -> Mapping[str, Any]:
     iou = value_of(run.metrics, "iou")
     return iou if isinstance(iou, Mapping) else {}
-
-
-def _plain(matrix: NDArray[np.float64]) -> list[list[float | None]]:
-    return [[value if np.isfinite(value) else None for value in row] for row in matrix.tolist()]

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from contextrast.reporting.comparison import Comparison
-from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, signed_percent
+from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, quantity, signed_percent
 from contextrast.reporting.page.axes import Axis
 from contextrast.reporting.page.classes import class_scores
 from contextrast.reporting.page.curves import Chart, charts
@@ -84,7 +84,7 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
     environment = Environment(
         loader=PackageLoader("contextrast.reporting.page"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters.update(percent=_percent, points=_points, quantity=_quantity, duration=_duration, fact=_fact)
+    environment.filters.update(percent=_percent, points=_points, quantity=quantity, duration=_duration, fact=_fact)
     environment.filters.update(interval=bracketed, effort=effort_text)
     rows = [row for comparison in comparisons for row in comparison.rows]
     return environment.get_template("report.html").render(
@@ -147,10 +147,6 @@ def _percent(value: float | None) -> str:
 
 def _points(value: float | None) -> str:
     return ABSENT if value is None else signed_percent(value)
-
-
-def _quantity(value: float | None, unit: float, name: str, digits: int = 2) -> str:
-    return ABSENT if value is None else f"{value / unit:.{digits}f} {name}"
 
 
 def _fact(value: Any) -> str:

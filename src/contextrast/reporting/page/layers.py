@@ -69,8 +69,8 @@ def write_layers(directory: str | Path, step: int, examples: Sequence[Layers], l
     content = {
         "step": step,
         "names": [example.name for example in examples],
-        "classes": {name: _hex(color) for name, color in zip(labels.classes, labels.palette, strict=True)},
-        "marks": {name: _hex(color) for name, color in ERROR_LEGEND},
+        "classes": {name: f"#{bytes(color).hex()}" for name, color in zip(labels.classes, labels.palette, strict=True)},
+        "marks": {name: f"#{bytes(color).hex()}" for name, color in ERROR_LEGEND},
     }
     write_json(directory / INDEX, content)
 
@@ -86,7 +86,3 @@ def _transparent(values: Ids, colors: Iterable[Color]) -> Image.Image:
     picture = Image.fromarray(values)  # of mode L, until it gets a palette
     picture.putpalette([0, 0, 0, *(part for color in colors for part in color)])
     return picture
-
-
-def _hex(color: Color) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
