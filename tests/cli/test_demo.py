@@ -2,7 +2,9 @@
 
 import socket
 import time
+import uuid
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,7 +68,9 @@ def test_a_dropped_image_is_segmented_by_both_networks(composed, tmp_path, conne
     checkpoint = written(tiny_module(tmp_path, "loss=ce"), tmp_path / "a.ckpt")
     other = written(tiny_module(tmp_path, "loss=ce"), tmp_path / "b.ckpt")
     Image.fromarray(Streets("test", size=(70, 90)).read(0)[0]).save(tmp_path / "scene.png")
-    blocks = page(composed("demo", f"checkpoint={checkpoint}", f"compare={other}", "device=cpu"))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    blocks = page(composed("demo", f"checkpoint={checkpoint}", f"compare={other}", "device=cpu"), folder)
     address = launch(blocks, "127.0.0.1", None, block=False)
     try:
         with browser.browser(CHROMIUM, tmp_path / "profile") as tab:
@@ -84,6 +88,70 @@ def test_a_dropped_image_is_segmented_by_both_networks(composed, tmp_path, conne
             tab.press("ArrowRight", 39)
             wait_for(tab, f"{sources} != {before!r} && {sizes} >= 3")  # drawn anew with another opacity
             assert [url for url in tab.requests if not url.startswith((address, "blob:"))] == []
+            assert len([path for path in folder.rglob("*") if path.is_file()]) >= 5  # the upload, and pictures twice
+            tab.send("Page.navigate", url="about:blank")
+            end = time.monotonic() + 60
+            while left := [path for path in folder.rglob("*") if path.is_file()]:
+                assert time.monotonic() < end, left
+                time.sleep(0.3)
     finally:
         blocks.close()
     assert {host for host in connections if host not in ("127.0.0.1", "localhost", None)} == set()
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a page whose network finds class 0 everywhere, and the folder of its files."""
+    pytest.importorskip("gradio", reason="comes with the extra `demo`")
+    from contextrast.demo.page import Shown, build, launch  # noqa: PLC0415  (Gradio is optional)
+
+    folder = tmp_path / "files"
+    folder.mkdir()
+    shown = Shown("toy", Streets.labels, lambda image: np.zeros(image.shape[:2], np.uint8))
+    blocks = build([shown], folder, megapixels=0.01)
+    yield launch(blocks, "127.0.0.1", None, block=False), folder
+    blocks.close()
+
+
+def asked(address, data):
+    """What the server's queue answers to a request that was written by hand: the last event, as text."""
+    api, session = f"{address}gradio_api/queue", uuid.uuid4().hex
+    body = {"data": data, "fn_index": 0, "session_hash": session, "event_data": None, "trigger_id": None}
+    httpx.post(f"{api}/join", json=body).raise_for_status()
+    with httpx.stream("GET", f"{api}/data", params={"session_hash": session}, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if "process_completed" in line:
+                return line
+    raise AssertionError("no answer")
+
+
+def uploaded(address, path):
+    with path.open("rb") as file:
+        (there,) = httpx.post(f"{address}gradio_api/upload", files={"files": (path.name, file)}).json()
+    return there
+
+
+def test_a_request_names_uploads_alone(served, tmp_path):
+    """Any image of the server's disk, by its path, with and without the web library's own mark; links and steps up."""
+    address, folder = served
+    Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
+    there = uploaded(address, tmp_path / "secret.png")
+    assert '"success":true' in asked(address, [{"path": there, "meta": {"_type": "gradio.FileData"}}, 0.5]).replace(
+        " ", ""
+    )
+    (folder / "link").mkdir()
+    (folder / "link" / "a.png").symlink_to(tmp_path / "secret.png")
+    made = next(folder.glob("sessions/*/*.png"))
+    for path in (tmp_path / "secret.png", folder / ".." / "secret.png", folder / "link" / "a.png", made, "/etc/passwd",
+                 folder, "/dev/zero"):  # fmt: skip
+        for mark in ({}, {"meta": {"_type": "gradio.FileData"}}, {"url": str(path)}):
+            answer = asked(address, [{"path": str(path), **mark}, 0.5]).replace(" ", "")
+            assert '"success":false' in answer, path
+
+
+def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(served, tmp_path, monkeypatch):
+    address, _ = served
+    monkeypatch.setattr("contextrast.demo.uploads.decode_image", None)  # would fail otherwise
+    Image.new("RGB", (101, 100)).save(tmp_path / "large.png")
+    there = uploaded(address, tmp_path / "large.png")
+    assert "101 x 100" in asked(address, [{"path": there, "meta": {"_type": "gradio.FileData"}}, 0.5])

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from contextrast.config import config_directory
 from contextrast.errors import ConfigError
+from contextrast.runs.composition import compose
 from contextrast.runs.recorded_overrides import recorded_overrides
 
 FILE = Path("run/overrides.yaml")
@@ -92,9 +92,7 @@ def targets(config):
 
 def composed(*texts):
     """What Hydra makes of overrides, its own settings included."""
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = compose("train", list(texts), return_hydra_config=True)
-    return OmegaConf.to_container(config)
+    return OmegaConf.to_container(compose("train", texts, return_hydra_config=True))
 
 
 SHIPPED = set().union(

@@ -1,6 +1,7 @@
 """``contextrast-demo``: a page on which one drops an image and sees its classes, by one network or by two."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig
@@ -19,11 +20,16 @@ def demo(config: DictConfig) -> None:
     Raises:
         ContextrastError: If a network cannot be used, or the extra ``demo`` is not installed.
     """
-    launch(page(config), config.host, config.port)
+    with TemporaryDirectory(prefix="contextrast_demo_") as folder:
+        launch(page(config, Path(folder)), config.host, config.port)
 
 
-def page(config: DictConfig) -> Any:
+def page(config: DictConfig, folder: Path) -> Any:
     """The page of the networks that were asked for.
+
+    Args:
+        config: The composed configuration.
+        folder: For the files of visitors; see `build`.
 
     Raises:
         ContextrastError: As `demo`.
@@ -34,7 +40,7 @@ def page(config: DictConfig) -> Any:
     for path in filter(None, (config.checkpoint, config.compare)):
         predictor = load_predictor(Path(path).expanduser(), protocol, device, config.trusted)
         networks.append(Shown(str(path), predictor.labels, predictor))
-    return build(networks, config.alpha)
+    return build(networks, folder, config.alpha, config.max_megapixels)
 
 
 main = command("demo")(demo)

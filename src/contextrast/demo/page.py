@@ -1,6 +1,8 @@
 """The page of ``contextrast-demo``: Gradio's, with everything switched off that would leave this machine."""
 
 import os
+import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from contextrast.analysis.extras import from_extra
-from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
+from contextrast.demo.uploads import Uploads
 from contextrast.errors import DataError
 from contextrast.reporting.figures import overlay
 
@@ -21,6 +25,7 @@ Ids = NDArray[np.uint8]
 
 _FONTS = ["system-ui", "sans-serif"]  # of the visitor's machine; Gradio's own come from a server
 _LARGEST_UPLOAD = "50mb"
+_AT_ONCE = 4  # requests of a kind that are worked on
 
 
 @dataclass(frozen=True)
@@ -38,34 +43,59 @@ class Shown:
     segment: Callable[[Picture], Ids]
 
 
-def build(networks: Sequence[Shown], alpha: float = 0.5) -> Any:
+def build(networks: Sequence[Shown], folder: Path, alpha: float = 0.5, megapixels: float = 25.0) -> Any:
     """The page, as Gradio's ``Blocks``.
 
     Args:
         networks: What is shown side by side.
+        folder: An empty folder of this server's alone, for uploads and what is made of them; a session's are removed
+            when it ends.
         alpha: Opacity of the classes to begin with, 0..1.
+        megapixels: The largest image, in millions of pixels.
 
     Raises:
         ConfigError: If the extra ``demo`` is not installed.
     """
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # the only way to tell Gradio, which asks for it now and at the launch
     gradio = _gradio()
+    uploads = Uploads(folder, int(megapixels * 1e6))
+    segmenting = threading.Lock()  # decoding takes place beside it; two images in a network take twice the memory
 
-    def segmented(path: str | None, opacity: float) -> list[Any]:
+    def segmented(
+        path: str | None,
+        opacity: float,
+        request: gradio.Request,  # type: ignore[name-defined]  # the library looks for this type
+    ) -> list[Any]:
         if path is None:
             return [None, *[None, ""] * len(networks)]
         try:
-            image = decode_image(Path(path))
-            found = [network.segment(image) for network in networks]
+            image = uploads.decode(path, str(request.session_hash))
+            with segmenting:
+                found = [network.segment(image) for network in networks]
         except DataError as error:  # which names the path that the upload has here
             raise gradio.Error(escape(str(error).replace(path, "The file")), print_exception=False) from error
-        views = zip(networks, found, drawn((image, found), opacity), strict=True)
+        views = zip(networks, found, drawn((image, found), opacity, request), strict=True)
         return [(image, found), *(part for shown, ids, view in views for part in (view, legend(shown.labels, ids)))]
 
-    def drawn(state: tuple[Picture, list[Ids]] | None, opacity: float) -> list[Picture | None]:
+    def drawn(
+        state: tuple[Picture, list[Ids]] | None,
+        opacity: float,
+        request: gradio.Request,  # type: ignore[name-defined]
+    ) -> list[str | None]:
         if state is None:
             return [None] * len(networks)
         image, found = state
-        return [overlay(image, ids, shown.labels, opacity) for shown, ids in zip(networks, found, strict=True)]
+        folder = uploads.of_session(str(request.session_hash))
+        views: list[str | None] = []
+        for shown, ids in zip(networks, found, strict=True):
+            # Under a new name each time, as browsers keep what they have; the library would keep it beyond the session.
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as file:
+                Image.fromarray(overlay(image, ids, shown.labels, opacity)).save(file, "PNG")
+            views.append(file.name)
+        return views
+
+    def ended(request: gradio.Request) -> None:  # type: ignore[name-defined]
+        uploads.forget(str(request.session_hash))
 
     with gradio.Blocks(title="contextrast", analytics_enabled=False) as page:
         state = gradio.State(None)
@@ -82,9 +112,11 @@ def build(networks: Sequence[Shown], alpha: float = 0.5) -> Any:
                     pictures.append(gradio.Image(format="png", **plain))
                     legends.append(gradio.HTML())
         both = [part for pair in zip(pictures, legends, strict=True) for part in pair]
-        image.change(segmented, [image, opacity], [state, *both], api_visibility="private")
+        private = {"api_visibility": "private", "concurrency_limit": _AT_ONCE}
+        image.change(segmented, [image, opacity], [state, *both], **private)
         # `change` and not `release`, which the keyboard does not cause; of many changes the last one is drawn
-        opacity.change(drawn, [state, opacity], pictures, api_visibility="private", trigger_mode="always_last")
+        opacity.change(drawn, [state, opacity], pictures, trigger_mode="always_last", **private)
+        page.unload(ended)
     return page
 
 
