@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from importlib import import_module
 
 PATIENCE = 240.0
 """Seconds after which something that does not come counts as stuck, on a machine that is busy."""
@@ -21,41 +22,49 @@ def _end():
         process.kill()
 
 
-def _train(folder, arguments, environment, output):
-    """What a child does: ``contextrast-train``, from its command line on."""
+def _run(name, folder, arguments, environment, output):
+    """What a child does: a command, from its command line on."""
     os.chdir(folder)
     os.environ.update(environment)
     import torch  # noqa: PLC0415  (the parent does without)
     from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415
 
-    from contextrast.cli.train import main  # noqa: PLC0415
-
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # as it is where Lightning is imported by each process
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's foreground process
     sys.stdout = sys.stderr = output.open("a", buffering=1)  # until the end, for what is said last
-    sys.argv = ["contextrast-train", *arguments]
-    main()
+    sys.argv = [f"contextrast-{name}", *arguments]
+    import_module(f"contextrast.cli.{name}").main()
 
 
-def train(folder, *arguments, output="output.txt", **environment):
-    """Starts a training in a folder."""
+def start(name, folder, *arguments, output="output.txt", **environment):
+    """Starts a command in a folder."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["contextrast.cli.train"])
-    process = context.Process(target=_train, args=(folder, arguments, environment, folder / output))
+    context.set_forkserver_preload(["contextrast.cli.train", "contextrast.cli.evaluate"])
+    process = context.Process(target=_run, args=(name, folder, arguments, environment, folder / output))
     process.start()
     _STARTED.append(process)
     return process
 
 
+def train(folder, *arguments, **options):
+    """Starts a training in a folder."""
+    return start("train", folder, *arguments, **options)
+
+
 def train_on_two(folder, *arguments):
-    """Starts a training of two processes, as Lightning or torchrun would."""
+    """Starts a training of two processes."""
+    return start_two("train", folder, "trainer=ddp", *arguments)
+
+
+def start_two(name, folder, *arguments):
+    """Starts a command of two processes, as Lightning or torchrun would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    asked = ("trainer.accelerator=cpu", "trainer.devices=2", *arguments)
     return [
-        train(folder, *two, *arguments, output=f"output_{rank}.txt", LOCAL_RANK=str(rank), NODE_RANK="0", **where)
+        start(name, folder, *asked, output=f"output_{rank}.txt", LOCAL_RANK=str(rank), NODE_RANK="0", **where)
         for rank in range(2)
     ]
 

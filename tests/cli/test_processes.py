@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from contextrast.runs.image_counts import read_image_counts
 from contextrast.runs.lock import is_running
 from contextrast.signals import ASKING
-from tests.cli.processes import ended, train, train_on_two, wait_for
+from tests.analysis.checkpoints import tiny_module, written
+from tests.cli.processes import ended, start, start_two, train, train_on_two, wait_for
 from tests.conftest import TINY
 
 RUN = [
@@ -179,3 +181,33 @@ def test_a_signal_before_the_first_step_ends_in_good_order(tmp_path):
     printed = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in printed
     assert str(tmp_path / "run") in printed
+
+
+def test_two_processes_evaluate_as_one(tmp_path):
+    """Five images in batches of two: three images for one process, two for the other."""
+    checkpoint = written(tiny_module(tmp_path, "loss=contextrast"), tmp_path / "a.ckpt")
+    measures = "metrics=[miou,b_miou,boundary_iou,object_scale,features]"
+    lengths = "+data.dataset={_target_:contextrast.data.Streets,_partial_:true,size:[64,96],lengths:{val:5}}"
+    asked = [f"checkpoint={checkpoint}", lengths, measures, "data.num_workers=0", "data.eval_batch_size=2",
+             "protocols.multi_scale.scales=[0.5,1.0]"]  # fmt: skip
+    assert ended(start("evaluate", tmp_path, "trainer.accelerator=cpu", *asked, "hydra.run.dir=one")) == [0]
+    assert ended(*start_two("evaluate", tmp_path, *asked, "hydra.run.dir=two")) == [0, 0]
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert sum(map(sum, one["single_scale"]["confusion"])) <= 5 * 64 * 96
+    assert flat(one) == pytest.approx(flat(two), abs=1e-6)
+    for path in (tmp_path / "one").glob("*.npz"):
+        first, second = (read_image_counts(folder / path.name) for folder in (path.parent, tmp_path / "two"))
+        assert first.names == second.names
+        assert (first.whole == second.whole).all()
+        assert (first.band == second.band).all()
+    printed = [(tmp_path / name).read_text() for name in ("output_0.txt", "output_1.txt")]
+    assert "Numbers:" in printed[0]
+    assert "Numbers:" not in printed[1]
+
+
+def flat(content, prefix=""):
+    """Numbers and texts by dotted key."""
+    if isinstance(content, dict | list):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        return {name: value for key, inner in items for name, value in flat(inner, f"{prefix}.{key}").items()}
+    return {prefix: content}

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich import get_console
 
 from contextrast.checkpoints.contents import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
 from contextrast.config import instantiate, plain
-from contextrast.data import LabelTable, SegmentationDataModule
+from contextrast.data import LabelTable, SegmentationDataModule, SegmentationDataset
 from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.evaluation import EvaluationModule, build_measures, needed_of
@@ -38,13 +40,35 @@ def evaluate(config: DictConfig) -> None:
         raise ConfigError(f"split={config.split} is not known; choose val or test.")
     dataset = needed_of(datamodule.dataset(config.split), measures)
     evaluations = build_evaluations(config, network, checkpoint.labels, measures)
-    results = run(config, evaluations, datamodule.eval_loader(dataset))
+    results = run(config, evaluations, Split(datamodule, dataset))
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it
+        return  # the first process tells for all
     header = {"checkpoint": str(config.checkpoint), "step": checkpoint.step, "split": config.split}
     write_json(run_dir / "environment.json", environment())
     write_json(run_dir / "metrics.json", {**header, **results})
     get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
     if dataset.withheld:
         get_console().print(f"For the benchmark's server: {run_dir / 'submission'}", soft_wrap=True)
+
+
+class Split(pl.LightningDataModule):
+    """One split for a trainer, whose processes share its images out.
+
+    Args:
+        datamodule: How images are read.
+        dataset: The split.
+    """
+
+    def __init__(self, datamodule: SegmentationDataModule, dataset: SegmentationDataset) -> None:
+        super().__init__()
+        self.datamodule = datamodule
+        self.dataset = dataset
+
+    def test_dataloader(self) -> Loader:
+        """This process's share."""
+        trainer = self.trainer
+        assert trainer is not None, "called by one"
+        return self.datamodule.eval_loader(self.dataset, (trainer.world_size, trainer.global_rank))
 
 
 def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataModule:
@@ -82,15 +106,15 @@ def build_evaluations(
     return evaluations
 
 
-def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], loader: Loader) -> dict[str, dict[str, Any]]:
-    """Run each evaluation, print its tables, and return its numbers as plain containers."""
+def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], split: Split) -> dict[str, dict[str, Any]]:
+    """Run each evaluation, print its tables, and return its numbers as plain containers; all processes find the same."""
     loggers = [instantiate(logger) for logger in config.logger.values()]
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
     results = {}
     failed = True
     try:
         for name, module in evaluations.items():
-            build_trainer(config.trainer, loggers, callbacks).test(module, loader, verbose=False)
+            build_trainer(config.trainer, loggers, callbacks).test(module, split, verbose=False)
             show(module, f"{config.split}, {name.replace('_', ' ')}")
             results[name] = numbers(module)
         failed = False
@@ -99,6 +123,7 @@ def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], loader:
     return results
 
 
+@rank_zero_only
 def show(module: EvaluationModule, title: str) -> None:
     """Print what a test found, with the definitions of its measures."""
     assert module.last_scores is not None

@@ -196,13 +196,17 @@ class SegmentationDataModule(LightningDataModule):
         """Test images in order, at their original sizes."""
         return self.eval_loader(self.dataset("test"))
 
-    def eval_loader(self, dataset: SegmentationDataset) -> Loader:
-        """Samples in order, each once; a trainer's processes share them out.
+    def eval_loader(self, dataset: SegmentationDataset, share: tuple[int, int] | None = None) -> Loader:
+        """Samples in order, each once; processes share them out.
+
+        Args:
+            dataset: The samples.
+            share: Number of processes and this one among them; None takes those of the trainer.
 
         Raises:
             ConfigError: Fewer images than processes.
         """
-        processes, rank = self._processes()
+        processes, rank = share or self._processes()
         if len(dataset) < processes:  # those without an image would leave the others waiting
             raise ConfigError(
                 f"{len(dataset)} image(s) to evaluate for {processes} processes. Use at most that many devices."
