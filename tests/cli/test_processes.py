@@ -1,5 +1,6 @@
 """Runs of real processes: on two devices, two at a time, killed, asked to stop."""
 
+import csv
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from contextrast.runs.image_counts import read_image_counts
 from contextrast.runs.lock import is_running
@@ -64,6 +66,17 @@ def test_a_run_on_two_devices_goes_on_bit_for_bit(killed_on_two, tmp_path):
     moments = [chain.from_iterable(state.values() for state in end["optimizer_states"][0]["state"].values())
                for end in (one, other)]  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+
+
+def test_curves_are_of_all_processes(killed_on_two):
+    """The total that is logged is that of its terms, which are sums over all images: no process's own share."""
+    with (killed_on_two / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert rows
+    alpha = yaml.safe_load((killed_on_two / "config.yaml").read_text())["loss"]["alpha"]
+    for row in rows:
+        total = float(row["train/cross_entropy"]) + alpha * float(row["train/pixel_anchor"])
+        assert float(row["train/loss"]) == pytest.approx(total, rel=1e-5)
 
 
 def test_a_run_on_two_devices_goes_on_on_one_with_the_same_images_per_step(killed_on_two, tmp_path):
@@ -168,7 +181,7 @@ def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
     assert ended(process) == [130]
     assert len(list(tmp_path.glob("sweep/*/config.yaml"))) == 1, "the second job was not begun"
     assert "sweep ends" in (tmp_path / "output.txt").read_text()
-    saved = last(next(tmp_path.glob("sweep/*")))["global_step"]
+    saved = last(next(tmp_path.glob("sweep/*/config.yaml")).parent)["global_step"]
     process = train(tmp_path, "-m", *ENDLESS, "seed=1,2", "hydra.sweep.dir=sweep", output="again.txt")
     wait_for(lambda: f"from step {saved}" in (tmp_path / "again.txt").read_text(), process)
 

@@ -107,7 +107,7 @@ def build_evaluations(
 
 
 def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], split: Split) -> dict[str, dict[str, Any]]:
-    """Run each evaluation, print its tables, and return its numbers as plain containers; all processes find the same."""
+    """Run each evaluation, print its tables, and return its numbers as plain containers: the same in all processes."""
     loggers = [instantiate(logger) for logger in config.logger.values()]
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
     results = {}

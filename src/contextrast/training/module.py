@@ -109,8 +109,10 @@ class SegmentationModule(pl.LightningModule):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
         terms, features = self.training_pass(batch)
         self._finite_loss.observe(terms, batch)
-        self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]))
-        if (self.global_step + 1) % every == 0:  # the loggers would drop the values of other steps
+        logged = (self.global_step + 1) % every == 0  # the loggers would drop the values of other steps
+        if logged or self.trainer.world_size == 1:  # each process has its share of the global loss, by their mean
+            self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]), sync_dist=True)
+        if logged:
             self._log_terms(terms, len(batch["mask"]))
         if self.gradient_interval and (self.global_step + 1) % self.gradient_interval == 0:
             self._log_by_stage("gradients", compare_gradients(terms.weighted, features), len(batch["mask"]))
@@ -223,7 +225,7 @@ class SegmentationModule(pl.LightningModule):
                 named[f"{section}/{name}/{stage}"] = of_stage.sum()
                 for label, of_class in zip(self.labels.classes, of_stage, strict=True):
                     named[f"{section}_per_class/{name}/{stage}/{label}"] = of_class
-        self.log_dict(named, batch_size=batch_size)
+        self.log_dict(named, batch_size=batch_size, sync_dist=True)  # of each process's images: the mean
 
     def _padded(self, target: Tensor) -> Tensor:
         """Train ids with what the network pads images by ignored."""
