@@ -183,7 +183,8 @@ def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
     assert "sweep ends" in (tmp_path / "output.txt").read_text()
     saved = last(next(tmp_path.glob("sweep/*/config.yaml")).parent)["global_step"]
     process = train(tmp_path, "-m", *ENDLESS, "seed=1,2", "hydra.sweep.dir=sweep", output="again.txt")
-    wait_for(lambda: f"from step {saved}" in (tmp_path / "again.txt").read_text(), process)
+    again = tmp_path / "again.txt"
+    wait_for(lambda: again.is_file() and f"from step {saved}" in again.read_text(), process)
 
 
 def test_a_signal_before_the_first_step_ends_in_good_order(tmp_path):

@@ -238,7 +238,7 @@ MISTAKES: Final[dict[str, Sequence[Mistake]]] = {
         typed("a row that has no baseline", "contextrast-report run --against loss=focal loss=ce", RUN),
         typed("losses without their option", "contextrast-compare ce contextrast"),
         typed("a loss that does not exist, compared", "contextrast-compare --losses ce focall"),
-        typed("a comparison of nothing", "contextrast-compare --table-only"),
+        typed("a comparison of nothing", "contextrast-compare --table-only", names="--losses"),
         typed("a folder that is no run, taken", "contextrast-compare --take runs"),
     ),
 }  # fmt: skip
