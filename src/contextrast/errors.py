@@ -1,5 +1,7 @@
 """Errors a user can cause and mend. Each message says what was received, where, and what to do."""
 
+import math
+
 
 class ContextrastError(Exception):
     """Base of every error this package raises on purpose; commands print its message without a traceback."""
@@ -31,6 +33,32 @@ class NonFiniteLossError(ContextrastError):
 
 class LostProcessError(ContextrastError):
     """Another process of a run was killed or failed; what ended it stands in its own output."""
+
+
+def check_number(
+    name: str, value: object, least: float = 0.0, most: float = math.inf, *, above: bool = False, whole: bool = False
+) -> None:
+    """Refuse what is no finite number of a range.
+
+    Args:
+        name: Of the argument, with which the message begins.
+        value: What was given.
+        least: The smallest number.
+        most: The largest number.
+        above: Whether ``least`` itself is refused.
+        whole: Whether fractions are.
+
+    Raises:
+        ConfigError: If it is anything else.
+    """
+    numeric = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if numeric and least <= value <= most and not (above and value == least):  # type: ignore[operator]  # a number
+        return
+    kind = "a whole number" if whole else "a number"
+    ranged = (
+        f"from {least:g} to {most:g}" if most < math.inf else f"above {least:g}" if above else f"of at least {least:g}"
+    )
+    raise ConfigError(f"{name} must be {kind} {ranged}, got {value!r}")
 
 
 def first_line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ every_sampling = pytest.mark.parametrize(
 """Runs a test with each way of sampling negatives."""
 
 
-LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("*.yaml"))
+LOSSES = sorted(path.stem for path in (config_directory() / "loss").glob("[!_]*.yaml"))
 """Names of the files of losses."""
 
 

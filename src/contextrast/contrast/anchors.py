@@ -10,6 +10,7 @@ from contextrast.contrast.collective import sum_over_ranks
 from contextrast.contrast.segments import counts_of_segments, sums_of_segments
 from contextrast.contrast.stages import StagePixels
 from contextrast.contrast.state import Stateful
+from contextrast.errors import check_number
 
 
 def class_anchors(stages: Sequence[StagePixels]) -> tuple[Tensor, Tensor]:
@@ -63,6 +64,7 @@ class RunningAnchors(Stateful):
         momentum: float = 0.99,
         fill_deepest: bool = False,
     ) -> None:
+        check_number("running_anchors_momentum", momentum, 0, 1)
         super().__init__()
         self.momentum = momentum
         self.fill_deepest = fill_deepest

@@ -17,7 +17,7 @@ from contextrast.contrast.rows import unit_length
 from contextrast.contrast.similarity import Similarities
 from contextrast.contrast.stages import StagePixels, check_stages, stage_pixels
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 REDUCTIONS = ("sum", "mean")
 """Over the negatives of an anchor."""
@@ -87,10 +87,10 @@ class ContextualContrast(Stateful):
             raise ConfigError(
                 "stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
             )
-        if temperature <= 0:
-            raise ConfigError(f"temperature must be positive, got {temperature}")
-        if anchor_negatives < 0:
-            raise ConfigError(f"anchor_negatives is a weight, 0 or more, got {anchor_negatives}")
+        for weight in stage_weights:
+            check_number("stage_weights", weight)
+        check_number("temperature", temperature, above=True)
+        check_number("anchor_negatives", anchor_negatives)
         if reduce_negatives not in REDUCTIONS:
             raise ConfigError(f"reduce_negatives must be one of {', '.join(REDUCTIONS)}, got {reduce_negatives!r}")
         self.num_classes = num_classes

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.inputs import check_widths
 from contextrast.contrast.rows import unit_length
+from contextrast.errors import check_number
 
 
 class EmbeddingHead(nn.Sequential):
@@ -39,6 +40,7 @@ class EmbeddingHeads(nn.Module):
         embedding_dim: int = 256,
         head: Callable[[int, int], nn.Module] = EmbeddingHead,
     ) -> None:
+        check_number("embedding_dim", embedding_dim, 1, whole=True)
         super().__init__()
         self.in_channels = tuple(in_channels)
         self.heads = nn.ModuleList(head(channels, embedding_dim) for channels in in_channels)

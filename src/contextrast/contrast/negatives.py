@@ -8,7 +8,7 @@ from contextrast.contrast.distance import TRANSFORMS, region_edges
 from contextrast.contrast.segments import order_by_segment
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
 from contextrast.contrast.stages import StagePixels, mark_ignored, misclassified
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 ERROR_MAPS = ("predicted", "others", "literal")
 
@@ -40,8 +40,7 @@ class BoundaryAwareNegatives(torch.nn.Module):
 
     def __init__(self, percentage: int = 50, error_map: str = "predicted", transform: str = "exact") -> None:
         super().__init__()
-        if not 0 <= percentage <= 100:
-            raise ConfigError(f"percentage must be between 0 and 100, got {percentage}")
+        check_number("percentage", percentage, 0, 100)
         if error_map not in ERROR_MAPS:
             raise ConfigError(f"error_map must be one of {', '.join(ERROR_MAPS)}, got {error_map!r}")
         if transform not in TRANSFORMS:

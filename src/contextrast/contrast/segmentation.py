@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from contextrast.contrast.base import WeightedLosses
 from contextrast.contrast.inputs import check_features, checked_labels
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 
 def nothing_to_diagnose() -> dict[str, Tensor]:
@@ -141,7 +141,7 @@ class ContrastiveLoss(SegmentationLoss):
         ignore_index: Label of pixels that take part in nothing, which is the base's, too; None if there is none.
 
     Raises:
-        ConfigError: If the base ignores another label.
+        ConfigError: If the base ignores another label, or a number is out of range.
     """
 
     step: Tensor
@@ -159,6 +159,9 @@ class ContrastiveLoss(SegmentationLoss):
         ignore_index: int | None = 255,
     ) -> None:
         super().__init__(num_classes, base, ignore_index)
+        check_number("alpha", alpha)
+        check_number("start_step", start_step, whole=True)
+        check_number("warmup_steps", warmup_steps, whole=True)
         self.alpha = alpha
         self.start_step = start_step
         self.warmup_steps = warmup_steps

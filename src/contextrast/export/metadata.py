@@ -88,7 +88,7 @@ def licence(model: Metadata) -> str:
     """Whose terms a network comes under: the line ``# Licence: ...`` of its file in a ``conf/model``."""
     name = network_name(model).lower()
     for folder in (config_directory(), *own_configurations().values()):
-        for path in sorted((folder / "model").glob("*.yaml")):
+        for path in sorted((folder / "model").glob("[!_]*.yaml")):
             found = re.search(r"^# Licence: (.+)$", path.read_text("utf-8"), re.MULTILINE)
             if found and network_name(OmegaConf.load(path).model).lower() == name:
                 return found[1]

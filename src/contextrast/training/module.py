@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 from contextrast.metrics import Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary
 from contextrast.training.finite_loss import FiniteLossCheck
@@ -70,6 +70,12 @@ class SegmentationModule(pl.LightningModule):
         gradient_interval: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
+        for name, value in {
+            "encoder_lr_ratio": encoder_lr_ratio, "loss_lr_ratio": loss_lr_ratio, "auxiliary_weight": auxiliary_weight
+        }.items():  # fmt: skip
+            check_number(f"module.{name}", value)
+        if gradient_interval is not None:
+            check_number("module.gradient_interval", gradient_interval, whole=True)
         super().__init__()
         if encoder_lr_ratio != 1.0 and not any(True for _ in network.encoder.parameters()):
             raise ConfigError(

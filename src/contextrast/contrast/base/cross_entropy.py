@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.collective import sum_over_ranks, value_at, world_size
 from contextrast.contrast.rows import at_least_float32
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 
 class CrossEntropy(nn.Module):
@@ -45,15 +45,15 @@ class CrossEntropy(nn.Module):
         shares = {"label_smoothing": label_smoothing, "ohem_min_share": ohem_min_share}
         shares |= {} if ohem_threshold is None else {"ohem_threshold": ohem_threshold}
         for name, value in shares.items():
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, got {value}")
-        if not focal_gamma >= 0:
-            raise ConfigError(f"focal_gamma must be 0 or more, got {focal_gamma}")
+            check_number(name, value, 0, 1)
+        check_number("focal_gamma", focal_gamma)
         if isinstance(class_weights, str):
             raise ConfigError(
                 f"class_weights must be one number per class, such as [1.0, 2.5, 0.8], got {class_weights!r} (the "
                 "configuration of contextrast-train also takes auto, which it computes from the data)"
             )
+        for weight in class_weights or ():
+            check_number("class_weights", weight)
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         self.register_buffer("class_weights", weights, persistent=False)
         self.label_smoothing = label_smoothing

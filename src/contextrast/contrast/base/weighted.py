@@ -1,6 +1,5 @@
 """Several losses of logits and target as one: what every training loss stands on."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Self
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.base.cross_entropy import CrossEntropy
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 
 class WeightedLosses(Stateful):
@@ -32,8 +31,7 @@ class WeightedLosses(Stateful):
                 f"{', '.join(weights) or 'none'} (loss/base=NAME chooses a file that brings a loss and its weight)"
             )
         for name, weight in weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ConfigError(f"weights.{name} must be 0 or more, got {weight}")
+            check_number(f"weights.{name}", weight)
         self.weights = dict(weights)
         self.losses = nn.ModuleDict(losses)
 

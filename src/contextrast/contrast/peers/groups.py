@@ -10,7 +10,7 @@ from contextrast.contrast.random_keys import pixel_keys
 from contextrast.contrast.segments import SegmentOrder, order_by_segment
 from contextrast.contrast.stages import StagePixels, misclassified
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import check_number
 
 
 class Samples(NamedTuple):
@@ -62,8 +62,7 @@ class GroupSampler(Stateful):
     def __init__(self, min_pixels: int, max_views: int, max_samples: int, hard_half: bool, seed: int = 0) -> None:
         super().__init__()
         for name, value in (("min_pixels", min_pixels), ("max_views", max_views), ("max_samples", max_samples)):
-            if value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
+            check_number(name, value, 1, whole=True)
         self.min_pixels = min_pixels
         self.max_views = max_views
         self.max_samples = max_samples

@@ -11,7 +11,7 @@ from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segments import counts_of_segments, sums_of_segments
 from contextrast.contrast.stages import StagePixels
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 _DRAW = 1  # second draw of the stage, next to the anchors' one
 
@@ -48,8 +48,7 @@ class PixelMemory(Stateful):
     ) -> None:
         super().__init__()
         for name, value in (("size", size), ("pixels_a_step", pixels_a_step)):
-            if value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
+            check_number(name, value, 1, whole=True)
         self.pixels_a_step = pixels_a_step
         self.seed = seed
         self.register_buffer("queues", torch.zeros(2, num_classes, size, embedding_dim))  # of regions, of pixels

@@ -12,7 +12,7 @@ from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.segmentation import ContrastiveLoss
 from contextrast.contrast.stages import check_stages, stage_pixels
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 
 class MultiscaleContrast(Stateful):
@@ -64,11 +64,14 @@ class MultiscaleContrast(Stateful):
                 f"cross_stages must be pairs of positions 0 to {len(stages) - 1} of the {len(stages)} stages that "
                 f"stage_weights has, got {[list(pair) for pair in cross_stages]}"
             )
-        if not stages or temperature <= 0:
+        if not stages:
             raise ConfigError(
-                f"stage_weights must not be empty, temperature must be positive, got {list(stage_weights)} "
-                f"and {temperature}"
+                "stage_weights is empty: give one weight for each encoder stage, such as [0.1, 0.4, 0.7, 1.0]"
             )
+        for weight in stage_weights:
+            check_number("stage_weights", weight)
+        check_number("temperature", temperature, above=True)
+        check_number("cross_weight", cross_weight)
         self.num_classes = num_classes
         self.stage_weights = tuple(float(weight) for weight in stage_weights)
         self.cross_stages = [(int(anchors), int(keys)) for anchors, keys in cross_stages]

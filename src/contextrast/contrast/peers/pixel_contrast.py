@@ -16,7 +16,7 @@ from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
 from contextrast.contrast.stages import StagePixels, stage_pixels
 from contextrast.contrast.state import Stateful
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 
 class PixelContrast(Stateful):
@@ -57,10 +57,9 @@ class PixelContrast(Stateful):
         ignore_index: int | None = 255,
     ) -> None:
         super().__init__()
-        if min(temperature, base_temperature) <= 0:
-            raise ConfigError(
-                f"temperature and base_temperature must be positive, got {temperature} and {base_temperature}"
-            )
+        check_number("temperature", temperature, above=True)
+        check_number("base_temperature", base_temperature, above=True)
+        check_number("max_views", max_views, 1, whole=True)
         self.num_classes = num_classes
         self.temperature = temperature
         self.base_temperature = base_temperature
@@ -134,6 +133,7 @@ class ConcatenatedHead(nn.Module):
     def __init__(
         self, in_channels: Sequence[int], embedding_dim: int = 256, stages: Sequence[int] | None = None
     ) -> None:
+        check_number("embedding_dim", embedding_dim, 1, whole=True)
         super().__init__()
         number = len(in_channels)
         chosen = list(range(number)) if stages is None else list(stages)
