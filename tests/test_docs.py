@@ -267,3 +267,16 @@ def _flat(content, prefix=""):
     for key, value in content.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
+
+
+def test_tests_that_pages_name_are_there():
+    named = {
+        name
+        for page in (*PAGES, ROOT / "SECURITY.md")
+        for name in re.findall(r"`(tests/[\w/.:]+)`", page.read_text("utf-8"))
+    }
+    assert len(named) > 15
+    for name in named:
+        file, _, function = name.partition("::")
+        assert (ROOT / file).exists(), name
+        assert not function or f"\ndef {function}(" in (ROOT / file).read_text("utf-8"), name

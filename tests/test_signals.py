@@ -14,7 +14,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIG
 
 def ended(task, *arguments):
     """How a process ends that does something; None where it does not end by itself."""
-    process = multiprocessing.get_context("fork").Process(target=task, args=arguments)
+    process = multiprocessing.get_context("fork").Process(target=_heard_by_default, args=(task, *arguments))
     process.start()
     process.join(20)
     if process.is_alive():
@@ -22,6 +22,12 @@ def ended(task, *arguments):
         process.join()
         return None
     return process.exitcode
+
+
+def _heard_by_default(task, *arguments):
+    for number in ASKING:  # wherever the tests themselves run, which may be a background that ignores some
+        signal.signal(number, signal.SIG_DFL)
+    task(*arguments)
 
 
 def hears(number, times):
@@ -40,8 +46,6 @@ def test_two_signals_are_heard_and_a_third_of_the_kind_ends_at_once(number):
 
 
 def leaves(number):
-    for asking in ASKING:
-        signal.signal(asking, signal.SIG_DFL)
     with ending_at_once():
         try:
             os.kill(os.getpid(), number)

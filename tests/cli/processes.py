@@ -9,6 +9,8 @@ import sys
 import time
 from importlib import import_module
 
+from contextrast.signals import ASKING
+
 PATIENCE = 240.0
 """Seconds after which something that does not come counts as stuck, on a machine that is busy."""
 
@@ -31,7 +33,8 @@ def _run(name, folder, arguments, environment, output):
 
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # as it is where Lightning is imported by each process
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's foreground process
+    for number in ASKING:  # as in a shell's foreground, wherever the tests themselves run
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     sys.stdout = sys.stderr = output.open("a", buffering=1)  # until the end, for what is said last
     sys.argv = [f"contextrast-{name}", *arguments]
     import_module(f"contextrast.cli.{name}").main()
