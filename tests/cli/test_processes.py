@@ -15,7 +15,6 @@ import yaml
 
 from contextrast.runs.image_counts import read_image_counts
 from contextrast.runs.lock import is_running
-from contextrast.signals import ASKING
 from tests.analysis.checkpoints import tiny_module, written
 from tests.cli.processes import ended, start, start_two, train, train_on_two, wait_for
 from tests.conftest import TINY
@@ -148,10 +147,12 @@ def workers(process):
     return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 143}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.mark.parametrize("number", ASKING)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM]
+)  # of the others: tests/callbacks/test_checkpoints.py
 def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp_path):
     """Sent twice within a moment; with a worker that reads, which a terminal's signal reaches, too."""
     run = tmp_path / "run"
@@ -169,9 +170,7 @@ def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp
     printed = (tmp_path / "output.txt").read_text()
     assert f"resume={run}" in printed
     assert "Traceback" not in printed
-    step = last(run)["global_step"]
-    assert step >= 2
-    assert ended(train(tmp_path, f"resume={run}", f"trainer.max_steps={step + 1}")) == [0]
+    assert last(run)["global_step"] >= 2
 
 
 def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):

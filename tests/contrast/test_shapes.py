@@ -147,7 +147,9 @@ def test_a_whole_loss_takes_any_type_under_autocast(name, dtype):
     assert all(torch.isfinite(one.grad).all() for one in (logits, *loss.parameters()))
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(  # compiling the others takes minutes in all
+    "name", [pytest.param(name, marks=[] if name in ("ce", "contextrast") else pytest.mark.slow) for name in LOSSES]
+)
 def test_a_compiled_whole_loss_is_the_same_down_to_a_single_pixel(name):
     torch.compiler.reset()
     for sizes, labels in ((((1, 1),) * 4, "random"), (((8, 10), (4, 5), (2, 3), (1, 1)), "all ignored")):

@@ -151,7 +151,10 @@ def refuse_begun(run_dir: Path) -> None:
 
 def lost_process(error: RuntimeError) -> bool:
     """Whether this is what gloo or NCCL says in a process that waits for one that is gone."""
-    return re.search(r"closed by peer|reset by peer|remote process exited|[Tt]imed out waiting", str(error)) is not None
+    return (
+        re.search(r"closed by peer|reset by peer|remote process exited|[Tt]imed out waiting|timeout caused", str(error))
+        is not None
+    )
 
 
 @rank_zero_only

@@ -213,7 +213,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            module.training = training  # as `train()` would, which sets it for all within, too
 
 
 @torch.no_grad()

@@ -151,7 +151,7 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
 
 def _words(text: object) -> str:
     """Text that a page of Markdown shows as it is: names may come from a stranger's checkpoint."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_<>()#|!~&])", r"\\\1", " ".join(str(text).split()))
 
 
 def _code(text: object) -> str:

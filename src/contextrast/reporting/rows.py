@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contextrast.errors import ConfigError
 from contextrast.reporting.bootstrap import Interval
 from contextrast.reporting.estimates import Difference, Spread, spread
 from contextrast.reporting.measures import Measure
@@ -121,17 +120,14 @@ def rows_of(runs: Sequence[Run], measures: Sequence[Measure]) -> tuple[list[Row]
     Args:
         runs: Those of one dataset or recipe.
         measures: What rows are measured by, the metric that is asked for first.
-
-    Raises:
-        ConfigError: If a run has a metric that is no fraction.
     """
     rows: list[Row] = []
     notes: list[str] = []
     for label, group in _settings(runs):
         counted: dict[int, Run] = {}
         for run in group:
-            if _asked_score(run, measures[0]) is None:
-                state = run.state if run.metrics is None else f"has no {measures[0].key}"
+            if _score(run, measures[0]) is None:
+                state = run.state if run.metrics is None else f"has no {measures[0].key} between 0 and 1"
                 notes.append(f"{label}, seed {run.seed}: {state}")
             elif run.seed in counted:
                 notes.append(f"{label}, seed {run.seed}: there twice, {run.path} is left out")
@@ -171,18 +167,6 @@ def _score(run: Run, measure: Measure) -> float | None:
     """What a run reached by a measure; None where that is not recorded, or is no fraction, as foreign files may say."""
     value = measure.value(run.metrics)
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
-
-
-def _asked_score(run: Run, measure: Measure) -> float | None:
-    """As `_score`, of the measure that was asked for.
-
-    Raises:
-        ConfigError: If it is no fraction.
-    """
-    value, score = measure.value(run.metrics), _score(run, measure)
-    if score is None and value is not None and value == value:  # noqa: PLR0124  (not a number is not recorded)
-        raise ConfigError(f"--metric {measure.key}: {value} in {run.path} is no fraction. Choose a score such as miou.")
-    return score
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -142,7 +142,7 @@ def test_pictures_that_do_not_fit_are_left_out_with_a_note(tmp_path):
     notes = []
     shown = gallery(compared.rows, compared.baseline, notes)
     assert [method["label"] for method in shown.data["methods"]] == ["loss=ce", "loss=contextrast"]
-    for part in ("0_errors.png cannot be read", "too large for a page", "loss=other, seed 0: other images"):
+    for part in ("none/pictures/layers/0_errors.png", "large/pictures/layers/0_errors.png", "loss=other, seed 0"):
         assert any(part in note for note in notes)
 
 
