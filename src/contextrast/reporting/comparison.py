@@ -68,8 +68,8 @@ def compare(
     tables = [(title, *rows_of(group, measures)) for title, group in by_dataset(runs)]
     if not any(row.scores for _, rows, _ in tables for row in rows) and any(run.metrics for run in runs):
         raise ConfigError(
-            f"--metric {metric}: no run has it as a number between 0 and 1. It is miou, thin, b_miou, pixel_accuracy, or "
-            "a key of metrics.json such as best.miou, mean_accuracy or iou.CLASS."
+            f"--metric {metric}: no run has it as a number between 0 and 1. It is miou, thin, b_miou, pixel_accuracy, "
+            "or a key of metrics.json such as best.miou, mean_accuracy or iou.CLASS."
         )
     chosen.check([[row.label for row in rows] for _, rows, _ in tables])
     return [_compared(title, rows, notes, measures, chosen) for title, rows, notes in tables]
