@@ -6,14 +6,13 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from contextrast.callbacks import ImageCountsFile
 from contextrast.errors import ConfigError
 from contextrast.metrics import BandMeanIoU
 from contextrast.metrics.counts import confusion_counts, image_confusion_counts
 from contextrast.runs.image_counts import ImageCounts, read_image_counts, write_image_counts
-from tests.callbacks.image_group import CLASSES, NUMBER, Known, count_in_a_group, images
+from tests.callbacks.known_images import CLASSES, NUMBER, Known, images
 
 
 def counted(folder: Path, batch_size: int = 2):
@@ -68,18 +67,6 @@ def test_pixels_of_classes_are_those_of_the_matrices(tmp_path):
         np.testing.assert_array_equal(pixels[0], matrix.diagonal())
         np.testing.assert_array_equal(pixels[1], matrix.sum(1))
         np.testing.assert_array_equal(pixels[2], matrix.sum(0)[:-1])
-
-
-def test_two_processes_write_what_one_does(tmp_path):
-    other = mp.get_context("spawn").Process(target=count_in_a_group, args=(1, 2, tmp_path / "group"))
-    other.start()
-    count_in_a_group(0, 2, tmp_path / "group")
-    other.join()
-    assert other.exitcode == 0
-    alone, together = counted(tmp_path), read_image_counts(tmp_path / "group" / "images_single_scale.npz")
-    assert together.names == alone.names
-    for part in ("whole", "band"):
-        np.testing.assert_array_equal(getattr(together, part), getattr(alone, part))
 
 
 def test_the_file_of_a_split_is_small(tmp_path):

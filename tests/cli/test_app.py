@@ -108,6 +108,7 @@ def test_files_that_others_have_in_common_are_offered_by_no_message_and_no_compl
     assert not [choice for choice in offered if choice.startswith("data=_")]
 
 
+@pytest.mark.slow  # starts an interpreter
 def test_a_launcher_s_process_is_prepared_by_the_task_that_it_is_sent_and_by_no_import():
     program = (
         "import pickle, sys, contextrast.cli.train; from omegaconf import OmegaConf;"
