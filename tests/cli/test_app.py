@@ -4,6 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +54,17 @@ def test_training_mistakes(run, arguments, words):
     assert "Traceback" not in error
     for word in words:
         assert word in error
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder here in which nobody can write")
+def test_a_place_that_takes_no_files_names_the_way_out(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train", "hydra.run.dir=/sys/contextrast"])
+    with pytest.raises(SystemExit) as stopped:
+        train.main()
+    printed = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "/sys/contextrast" in printed
+    assert "paths.runs=PATH" in printed
 
 
 def test_a_finished_run_is_left_alone(run, tmp_path):

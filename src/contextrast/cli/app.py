@@ -1,6 +1,7 @@
 """What the Hydra commands share: finding ``conf/``, and errors without a traceback where the user can mend them."""
 
 import difflib
+import errno
 import logging
 import os
 import re
@@ -9,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -47,6 +48,22 @@ class Task:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Task, (self._run,)
+
+
+_UNWRITABLE: Final = "Nothing can be written there: name another folder with paths.runs=PATH or hydra.run.dir=PATH."
+_FULL: Final = "The disk is full: make room and go on with resume=RUN_FOLDER; paths.runs=PATH puts new runs elsewhere."
+_BY_NUMBER: Final = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _UNWRITABLE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+}
+"""What to do about the system's errors, by their numbers."""
+
+_BY_KIND: Final[dict[type[Exception], str]] = {
+    OverrideParseException: "Write KEY=VALUE, lists as KEY=[1,2]; quote what has other characters: 'KEY=\"a=1, b\"'.",
+    FileExistsError: "This is a file where a folder has to be: move it, or name another one with hydra.run.dir=PATH.",
+    MisconfigurationException: "Change the trainer's settings: trainer.KEY=VALUE, or trainer=cpu.",
+}
+"""What to do about errors of others that say nothing of it."""
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
@@ -103,16 +120,14 @@ def _left_out(error: Exception) -> bool:
 def _hint(error: Exception, config_name: str) -> str:
     """What to do about errors of others that do not say it, as a line to add to their message."""
     if _left_out(error):
-        return "\nTo leave a group out write ~GROUP."
-    if isinstance(error, MissingMandatoryValue):
-        return f"\nGive it on the command line: {error.full_key}=VALUE."
-    if isinstance(error, OverrideParseException):
-        return "\nWrite KEY=VALUE, lists as KEY=[1,2]; quote what has other characters: 'KEY=\"a=1, b\"'."
-    if isinstance(error, FileExistsError):
-        return "\nThis is a file where a folder has to be: move it, or name another folder with hydra.run.dir=PATH."
-    if isinstance(error, MisconfigurationException):
-        return "\nChange the trainer's settings: trainer.KEY=VALUE, or trainer=cpu."
-    return near_keys(str(error), config_name)
+        found: str | None = "To leave a group out write ~GROUP."
+    elif isinstance(error, MissingMandatoryValue):
+        found = f"Give it on the command line: {error.full_key}=VALUE."
+    elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
+        found = _BY_NUMBER[error.errno]
+    else:
+        found = next((text for kind, text in _BY_KIND.items() if isinstance(error, kind)), None)
+    return near_keys(str(error), config_name) if found is None else f"\n{found}"
 
 
 def near_keys(message: str, config_name: str) -> str:
