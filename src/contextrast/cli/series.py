@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.cli.resume import LAST, quoted
+from contextrast.cli.resume import LAST, checkpoint_of_job, quoted
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.reading import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
@@ -186,7 +186,7 @@ class Series:
                 )
             return
         resume = []
-        if (job.run_dir / LAST).is_file():
+        if checkpoint_of_job(None, job.run_dir) is not None:
             resume = [f"resume={quoted(job.run_dir)}"]
         elif job.run_dir.exists():
             shutil.rmtree(job.run_dir)  # it was stopped before its first checkpoint; its curves would be continued
