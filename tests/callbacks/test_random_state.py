@@ -28,8 +28,7 @@ class Workers(BlocksData):
 
     def train_dataloader(self):
         dataset = Blocks()
-        generator = None if self.num_workers else torch.Generator()
-        return TrainLoader(dataset, 2, sampler=EpochSampler(dataset), drop_last=True, generator=generator, **self.how())
+        return TrainLoader(dataset, 2, sampler=EpochSampler(dataset), drop_last=True, **self.how())
 
     def val_dataloader(self):
         return Loader(Blocks(), 4, **self.how())
@@ -59,3 +58,15 @@ def test_weights_are_those_of_a_run_that_never_stopped(stops, num_workers, train
         resume = run("stopped", steps, resume)
     one, other = weights(whole), weights(resume)
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_weights_do_not_depend_on_who_reads_the_samples(trainer_for, tmp_path):
+    def run(num_workers):
+        torch.manual_seed(3)
+        last = LastCheckpoint(tmp_path / str(num_workers) / "last.ckpt")
+        trainer_for([RandomState(), last], max_steps=7).fit(Dropping(), Workers(num_workers))
+        return weights(tmp_path / str(num_workers) / "last.ckpt")
+
+    in_the_main_process, *in_workers = (run(number) for number in (0, 1, 2))
+    for other in in_workers:
+        assert all(torch.equal(in_the_main_process[key], other[key]) for key in other)

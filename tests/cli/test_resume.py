@@ -107,7 +107,7 @@ def test_what_was_typed_is_kept_without_the_resumption(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["resume=runs/stopped"], ["finished", "4 of 4 steps"]),
+        (["resume=runs/stopped"], ["finished", "4 steps"]),
         (["resume=runs/stopped", "trainer.max_steps=6", "data.batch_size=4"], ["data.batch_size: 2 there, 4 here"]),
         (["resume=runs/nothing"], ["runs/nothing", "is no file"]),
         (["resume=latest", "paths.runs=elsewhere"], ["resume=latest", "elsewhere"]),

@@ -15,7 +15,7 @@ SHOWN = {"train/loss": "loss", "val/miou": "mIoU"}
 
 
 class StepsProgressBar(RichProgressBar):
-    """Lightning's rich bar over ``trainer.max_steps``; the stock bar starts anew with every epoch.
+    """Lightning's rich bar over the run's steps; the stock bar starts anew with every epoch.
 
     Shows the loss and the mIoU of the last validation. Values are read from the device at most once in
     ``seconds_between_values``, as each read waits for it. Where the output is no terminal (a file, a CI log), a line
@@ -39,7 +39,7 @@ class StepsProgressBar(RichProgressBar):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._total = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
+        self._total = trainer.estimated_stepping_batches
         super().on_train_start(trainer, pl_module)
 
     @override

@@ -14,40 +14,20 @@ class RandomState(pl.Callback):
     """Saves torch's generators with every checkpoint, those of all processes, and sets them before the next step.
 
     Order and augmentation of the samples and the draws of the losses are functions of seed and step; dropout and
-    stochastic depth draw from generators. Torch's loader takes a draw from them, too, whenever it starts workers. A run
-    starts those of validation once, and once more after each resumption; so from its second one on, a validation leaves
-    the generators as it found them.
+    stochastic depth draw from generators, from which nothing else draws between two steps.
     """
 
     def __init__(self) -> None:
-        self._validated = False
-        self._stepped: list[Tensor] = []
         self._to_set: list[Tensor] = []
 
     @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the generators of a resumed run, now that its loaders have started their workers."""
+        """Set the generators of a resumed run, before its first one."""
         if self._to_set:
             _set_states(self._to_set, pl_module.device)
             self._to_set = []
-
-    @override
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Remember the generators, in case that a validation follows."""
-        self._stepped = _states(pl_module.device)
-
-    @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Undo what a validation drew, unless it is the run's first one."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
-            return
-        if self._validated and self._stepped:
-            _set_states(self._stepped, pl_module.device)
-        self._validated = True
 
     @override
     def on_save_checkpoint(
@@ -56,17 +36,16 @@ class RandomState(pl.Callback):
         """Add the generators, one row per process."""
         states = self._to_set or _states(pl_module.device)
         rows = [gather_ranks(state.to(pl_module.device)).cpu() for state in states]
-        checkpoint["random_state"] = {"generators": rows, "validated": self._validated}
+        checkpoint["random_state"] = {"generators": rows}
 
     @override
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take the generators of this process; a checkpoint of another number of processes has them for some."""
-        saved = checkpoint.get("random_state", {"generators": [], "validated": False})
+        saved = checkpoint.get("random_state", {"generators": []})
         # torch takes a state only if it is a tensor of its own, no view of a row
         self._to_set = [rows[rank() % len(rows)].clone() for rows in saved["generators"]]
-        self._validated = saved["validated"]
 
 
 def _states(device: torch.device) -> list[Tensor]:

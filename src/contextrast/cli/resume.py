@@ -150,10 +150,10 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
             f"resume={path}: that run has other settings ({differences(recorded, asked, wrong)}). A run goes on as "
             "what it was, its schedule included; to start another one from its weights use model.weights=PATH."
         )
-    if (path.parents[1] / "metrics.json").is_file() and step >= settings["trainer"]["max_steps"]:
+    if (path.parents[1] / "metrics.json").is_file() and step >= settings["trainer"]["max_steps"]:  # -1: epochs decide
         raise ConfigError(
-            f"resume={path}: that run is finished, {step} of {settings['trainer']['max_steps']} steps. Nothing was "
-            "changed. To start another one from its weights use model.weights=PATH."
+            f"resume={path}: that run is finished, after {step} steps. Nothing was changed. To start another "
+            "one from its weights use model.weights=PATH."
         )
     recorded, asked = recorded | executions(config), asked | executions(settings)
     for key in differing_keys([recorded, asked]):

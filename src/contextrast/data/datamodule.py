@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
-import torch
 from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import Dataset
@@ -173,8 +172,6 @@ class SegmentationDataModule(LightningDataModule):
             )
         sampler = EpochSampler(dataset, seed=self.seed, num_replicas=processes, rank=rank)
         loading = self._loading() | {"sampler": sampler, "drop_last": True}
-        if self.num_workers == 0:  # else starting an epoch takes a draw from the generator that dropout draws from
-            loading["generator"] = torch.Generator()
         source: Dataset[Any] = dataset
         if self.augment == "gpu":
             source, loading["collate_fn"] = WindowDataset(dataset, self._transform), collate_windows

@@ -32,8 +32,12 @@ class Batch(TypedDict):
 class Loader(DataLoader[Any]):
     """A torch loader whose workers' errors arrive as they were raised, not wrapped into a worker's traceback.
 
-    Iterating it raises what the dataset raises, and a `DataError` if a worker dies.
+    Iterating it raises what the dataset raises, and a `DataError` if a worker dies. What it draws when it starts
+    workers comes from a generator of its own, so that dropout draws the same whoever reads.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"generator": torch.Generator(), **kwargs})
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch annotates a private class
         try:

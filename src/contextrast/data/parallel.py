@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import torch
 from rich import get_console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +26,8 @@ def in_processes(
     Yields:
         The results, in the order of the items.
     """
-    loader = DataLoader(_Work(work, items), batch_size=None, num_workers=processes, collate_fn=_same)
+    own = torch.Generator()  # starting workers takes a draw
+    loader = DataLoader(_Work(work, items), batch_size=None, num_workers=processes, collate_fn=_same, generator=own)
     yield from track(loader, description, total=len(items), console=get_console())
 
 

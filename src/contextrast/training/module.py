@@ -1,16 +1,17 @@
 """The Lightning module of training: forward, step, optimiser, validation. The method lives in ``contrast``."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import torch.nn.functional as F
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from contextrast.contrast import ContrastiveLoss, CrossEntropyLoss, LossTerms
 from contextrast.data import Batch
@@ -20,12 +21,16 @@ from contextrast.metrics import Scores, SegmentationScores
 from contextrast.models import Segmenter, build_auxiliary
 from contextrast.training.finite_loss import FiniteLossCheck
 from contextrast.training.gradients import compare_gradients
-from contextrast.training.optimization import parameter_groups
+from contextrast.training.optimization import (
+    OptimizerFactory,
+    SchedulerFactory,
+    parameter_groups,
+    run_lengths,
+    to_clip,
+)
 from contextrast.training.replay import keep_step
 
 TrainingLoss = ContrastiveLoss | CrossEntropyLoss
-OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class SegmentationModule(pl.LightningModule):
@@ -186,9 +191,15 @@ class SegmentationModule(pl.LightningModule):
         self.scores.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step."""
-        assert self.optimizer_factory is not None, "a module without an optimizer takes no step"
-        defaults = getattr(self.optimizer_factory, "keywords", {})
+        """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step.
+
+        Raises:
+            ConfigError: If the schedule needs to know the run's length, and the run has none.
+        """
+        make, schedule = self.optimizer_factory, self.scheduler_factory
+        assert make is not None, "a module without an optimizer takes no step"
+        trainer = self._trainer  # none where somebody else takes the steps
+        defaults = getattr(make, "keywords", {})
         parts: dict[str, tuple[list[nn.Module], float]] = {
             "encoder": ([self.network.encoder], self.encoder_lr_ratio),
             "decoder": ([self.network], 1.0),
@@ -196,13 +207,28 @@ class SegmentationModule(pl.LightningModule):
             "heads": ([self.loss], self.loss_lr_ratio),
         }
         groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
-        optimizer = self.optimizer_factory(groups)
-        if self.scheduler_factory is None:
+        optimizer = make(groups, **({} if trainer is None else to_clip(make, trainer)))
+        if schedule is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.scheduler_factory(optimizer), "interval": "step"},
-        }
+        scheduler = schedule(optimizer, **({} if trainer is None else run_lengths(schedule, trainer)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients; those of fused optimisers too, which Lightning refuses in every mixed precision.
+
+        It has to where gradients are scaled, see :func:`contextrast.training.optimization.to_clip`.
+        """
+        plugin = self.trainer.precision_plugin
+        if getattr(plugin, "scaler", None) is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def _with_auxiliary(self, terms: LossTerms, logits: Tensor, target: Tensor) -> LossTerms:
         """The terms with the base's loss of auxiliary logits, which are brought to the target's resolution."""

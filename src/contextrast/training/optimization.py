@@ -1,9 +1,20 @@
-"""Which parameters are optimised how: learning-rate ratios, and no weight decay on norms and biases."""
+"""Which parameters are optimised how, and over how many steps the schedule runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import lightning.pytorch as pl
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from contextrast.errors import ConfigError
+
+OptimizerFactory = Callable[..., Optimizer]
+"""Makes an optimiser of parameter groups."""
+
+SchedulerFactory = Callable[..., LRScheduler]
+"""Makes a schedule of an optimiser."""
 
 
 def parameter_groups(
@@ -34,3 +45,47 @@ def parameter_groups(
             if params:
                 groups.append({"params": params, "lr": lr * ratio, "weight_decay": decay, "name": name + suffix})
     return groups
+
+
+def to_clip(optimizer: OptimizerFactory, trainer: pl.Trainer) -> dict[str, Any]:
+    """What an optimiser needs to be told beside its own arguments for its gradients to be clipped.
+
+    Fused optimisers unscale gradients in their step, which is too late where the trainer scales them.
+
+    Args:
+        optimizer: Makes it; a partial with its arguments.
+        trainer: The run's.
+    """
+    scales = getattr(trainer.precision_plugin, "scaler", None) is not None
+    fused = getattr(optimizer, "keywords", {}).get("fused")
+    return {"fused": None} if fused and scales and trainer.gradient_clip_val else {}
+
+
+def run_lengths(scheduler: SchedulerFactory, trainer: pl.Trainer) -> dict[str, int]:
+    """Arguments of a schedule that stand for the length of the run, which has to be asked for where epochs end it.
+
+    They are those with the value of ``trainer.max_steps``, -1 included.
+
+    Args:
+        scheduler: Makes the schedule; a partial with its arguments.
+        trainer: The run's.
+
+    Returns:
+        For each of them the number of steps that the trainer expects.
+
+    Raises:
+        ConfigError: If the schedule needs a length and the run has none.
+    """
+    if trainer.max_epochs == -1 and trainer.max_steps != -1:
+        return {}  # steps alone decide: the data need not be asked
+    given = {key: value for key, value in getattr(scheduler, "keywords", {}).items() if key != "last_epoch"}
+    lengths = [key for key, value in given.items() if type(value) is int and value == trainer.max_steps]
+    if not lengths:
+        return {}
+    steps = trainer.estimated_stepping_batches
+    if not isinstance(steps, int):
+        raise ConfigError(
+            f"scheduler.{lengths[0]}={trainer.max_steps} stands for the length of the run, which has none. Give it one "
+            "with trainer.max_steps=N or trainer.max_epochs=N, or choose scheduler=constant."
+        )
+    return dict.fromkeys(lengths, steps)
