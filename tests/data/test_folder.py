@@ -205,3 +205,13 @@ def test_the_configuration_reaches_the_dataset(root, composed):
     module = build_datamodule(composed("train", "data=folder", f"data.root={root}", *settings).data)
     assert module.labels.classes == tuple(COLORS)
     assert module.dataset("train").read(0)[1].tolist() == np.where(MASK == 255, IGNORE_INDEX, MASK).tolist()
+
+
+def test_validation_images_of_two_sizes_show_before_the_first_step(root):
+    write(root, split="train")
+    for name, mask in {"a": MASK, "b": MASK.T}.items():
+        write(root, mask, split="val", name=name)
+    loading = {"root": root, "num_workers": 0}
+    SegmentationDataModule(Folder, [2, 2], 1, **loading).setup("fit")
+    with pytest.raises(ConfigError, match=r"2x6, 6x2 .*data\.eval_batch_size=1"):
+        SegmentationDataModule(Folder, [2, 2], 1, **loading, eval_batch_size=2).setup("fit")

@@ -17,7 +17,7 @@ from contextrast.data.device_transforms import augment_on_device
 from contextrast.data.files import FileDataset
 from contextrast.data.inspection import inspect_split
 from contextrast.data.labels import LabelTable
-from contextrast.data.loader import Loader, TrainLoader, collate
+from contextrast.data.loader import Loader, TrainLoader, collate, refuse_several
 from contextrast.data.sampler import EpochSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
@@ -155,7 +155,9 @@ class SegmentationDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Make the datasets that a stage needs, so that what is wrong with them shows before the first step."""
         for split in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
-            self.dataset(split)
+            dataset = self.dataset(split)
+            if split != "train":
+                self._check_sizes(dataset)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled batches of augmented crops, or with ``augment="gpu"`` of what the device makes them of.
@@ -201,8 +203,9 @@ class SegmentationDataModule(LightningDataModule):
             share: Number of processes and this one among them; None takes those of the trainer.
 
         Raises:
-            ConfigError: Fewer images than processes.
+            ConfigError: Fewer images than processes, or images of several sizes that would share a batch.
         """
+        self._check_sizes(dataset)
         processes, rank = share or self._processes()
         if len(dataset) < processes:  # those without an image would leave the others waiting
             raise ConfigError(
@@ -210,6 +213,10 @@ class SegmentationDataModule(LightningDataModule):
             )
         sampler = UnrepeatedDistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=False)
         return Loader(dataset, self.eval_batch_size, sampler=sampler, **self._loading())
+
+    def _check_sizes(self, dataset: SegmentationDataset) -> None:
+        if self.eval_batch_size > 1:
+            refuse_several(dataset.sizes())
 
     def _loading(self) -> dict[str, Any]:
         if self.num_workers == 0:

@@ -69,6 +69,10 @@ class SegmentationDataset(Dataset[Sample], ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """Heights and widths of the samples as they are stored, where that is cheap to know; else an empty set."""
+        return set()
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Short id of a sample, unique in its split, usable as a file name."""

@@ -11,7 +11,7 @@ from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.labels import IGNORE_INDEX
-from contextrast.data.pairing import Pair, check_headers, given_path
+from contextrast.data.pairing import Pair, check_headers, given_path, header_sizes
 from contextrast.errors import ConfigError, DataError
 
 
@@ -44,6 +44,14 @@ class FileDataset(SegmentationDataset):
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """Heights and widths of the samples, from the headers of their files.
+
+        Raises:
+            DataError: If a file cannot be opened.
+        """
+        return header_sizes(self.pairs)
 
     def name(self, index: int) -> str:
         """The pair's name, for example ``"0001TP_006690"``."""

@@ -106,12 +106,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Raises:
         ConfigError: Images of different sizes.
     """
-    sizes = sorted({tuple(sample["mask"].shape) for sample in samples})
-    if len(sizes) > 1:
-        listed = ", ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(
-            f"Images of sizes {listed} (height x width) cannot share a batch; set data.eval_batch_size=1."
-        )
+    refuse_several({(sample["mask"].shape[0], sample["mask"].shape[1]) for sample in samples})
     batch = Batch(
         image=torch.stack([sample["image"] for sample in samples]),
         mask=torch.stack([sample["mask"] for sample in samples]),
@@ -121,3 +116,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if instances:
         batch["instances"] = torch.stack(instances)
     return batch
+
+
+def refuse_several(sizes: set[tuple[int, int]]) -> None:
+    """Refuse images of several sizes (height, width), which cannot share a batch.
+
+    Raises:
+        ConfigError: If there are several.
+    """
+    if len(sizes) > 1:
+        listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
+        more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
+        raise ConfigError(
+            f"Images of sizes {listed}{more} (height x width) cannot share a batch; set data.eval_batch_size=1."
+        )

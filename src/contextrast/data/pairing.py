@@ -116,6 +116,17 @@ def check_headers(pairs: Collection[Pair]) -> None:
     )
 
 
+def header_sizes(pairs: Collection[Pair]) -> set[tuple[int, int]]:
+    """Heights and widths of the pairs: those of the masks, where they are image files.
+
+    Raises:
+        DataError: If a file cannot be opened.
+    """
+    files = [pair.image if pair.mask is None or not is_image(pair.mask) else pair.mask for pair in pairs]
+    with ThreadPoolExecutor(8) as pool:
+        return {(height, width) for width, height in pool.map(image_size, files)}
+
+
 @contextmanager
 def collected_problems() -> Iterator[list[str]]:
     """Inside it `fail_if` adds problems to a list instead of raising, so that a checker can say all of them.
