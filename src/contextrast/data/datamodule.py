@@ -216,7 +216,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def _check_sizes(self, dataset: SegmentationDataset) -> None:
         if self.eval_batch_size > 1:
-            refuse_several(dataset.sizes())
+            refuse_several(dataset.stored_sizes())
 
     def _loading(self) -> dict[str, Any]:
         if self.num_workers == 0:

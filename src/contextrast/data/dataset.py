@@ -69,7 +69,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def sizes(self) -> set[tuple[int, int]]:
+    def stored_sizes(self) -> set[tuple[int, int]]:
         """Heights and widths of the samples as they are stored, where that is cheap to know; else an empty set."""
         return set()
 

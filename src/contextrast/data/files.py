@@ -45,7 +45,7 @@ class FileDataset(SegmentationDataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def sizes(self) -> set[tuple[int, int]]:
+    def stored_sizes(self) -> set[tuple[int, int]]:
         """Heights and widths of the samples, from the headers of their files.
 
         Raises:
