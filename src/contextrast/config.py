@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from typing_extensions import override
 
+from contextrast.arguments import check_arguments
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.packages import GROUP, VARIABLE, configuration_of, own_packages, unimportable
 
@@ -100,20 +101,22 @@ def instantiate(config: Any, within: Allowed = TYPED, /, **arguments: Any) -> An
         ConfigError: If a target is not allowed, or the constructor refuses its arguments.
     """
     settings = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    root = config._get_full_key(None) if isinstance(config, DictConfig) else ""
     try:
         _check_resolved(settings)
-        for described in _described(settings):
+        for key, described in _described(settings, root):
             found = _check_target(str(described["_target_"]), within)
+            given = {str(name): value for name, value in described.items() if not _HYDRAS.fullmatch(str(name))}
             if described.get("_partial_") is True:  # else it fails later
-                _check_arguments(found, described)
+                _check_names(found, given, described["_target_"])
+            check_arguments(found, given, key)
         return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ContextrastError):  # our own message says what, and here is where
-            root = config._get_full_key(None) if isinstance(config, DictConfig) else ""
             inner = _INNER_KEY.search(str(error))
             raise type(cause)(_located(str(cause), settings, root, inner[1] if inner else "")) from None
-        target = next(_described(settings), {}).get("_target_", "The configuration")
+        target = next((described["_target_"] for _, described in _described(settings)), "The configuration")
         later = ". What is filled in later needs _partial_: true beside its _target_" if _lacks(cause) else ""
         raise ConfigError(f"{target} could not be built: {cause or error}{later}") from error
     except (OmegaConfBaseException, TypeError, ValueError, RecursionError) as error:
@@ -154,31 +157,30 @@ def _lacks(error: BaseException | None) -> bool:
     return isinstance(error, TypeError) and "missing" in str(error)
 
 
-def _described(config: Any) -> Iterator[Mapping[str, Any]]:
-    """All mappings with a target, those inside others too."""
+def _described(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All mappings with a target, those inside others too, with their dotted keys."""
     if isinstance(config, Mapping):
         if "_target_" in config:
-            yield config
-        for value in config.values():
-            yield from _described(value)
+            yield key, config
+        for name, value in config.items():
+            yield from _described(value, f"{key}.{name}".lstrip("."))
     elif isinstance(config, Sequence) and not isinstance(config, str):
-        for value in config:
-            yield from _described(value)
+        for place, value in enumerate(config):
+            yield from _described(value, f"{key}.{place}".lstrip("."))
 
 
-def _check_arguments(target: Any, described: Mapping[str, Any]) -> None:
+def _check_names(target: Any, given: Mapping[str, Any], name: str) -> None:
     """Refuse arguments that a class does not take.
 
     Raises:
         ConfigError: If there are any.
     """
-    given = {str(key): value for key, value in described.items() if not _HYDRAS.fullmatch(str(key))}
     takes = signature(target)
     try:
         takes.bind_partial(**given)
     except TypeError as error:
         raise ConfigError(
-            f"{described['_target_']} {error}; it takes {', '.join(takes.parameters)}. Correct or remove the setting."
+            f"{name} {error}; it takes {', '.join(takes.parameters)}. Correct or remove the setting."
         ) from error
 
 

@@ -100,3 +100,27 @@ def test_compiled_training_is_the_same(composed, part, loss):
     compiled_losses, compiled_weights = trained(composed("train", *options, f"compile.{part}=true"), 3)
     assert compiled_losses == pytest.approx(losses, rel=1e-3)
     assert compiled_weights.keys() == weights.keys()
+
+
+class States(pl.Callback):
+    """What the network was before the first step, and what it is at the end of a run that validated on the way."""
+
+    def on_fit_start(self, trainer, pl_module):
+        self.before = {key: value.clone() for key, value in pl_module.network.state_dict().items()}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.modes = {part.training for part in pl_module.network.encoder.modules()}
+
+    def on_fit_end(self, trainer, pl_module):
+        self.after = {key: value.clone() for key, value in pl_module.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_encoder_stays_as_it_is(composed, frozen):
+    states = States()
+    options = ["logger=none", "callbacks.pictures.num_images=0", "trainer.val_check_interval=1"]
+    config = composed("train", *TINY, *options, f"module.freeze_encoder={frozen}", "module.gradient_interval=1")
+    train.train(config, [states])
+    moved = {key.split(".")[1] for key, value in states.before.items() if not torch.equal(value, states.after[key])}
+    assert moved == ({"decoder", "segmentation_head"} if frozen else {"encoder", "decoder", "segmentation_head"})
+    assert states.modes == ({False} if frozen else {True})

@@ -49,6 +49,8 @@ def test_a_rate_of_the_encoder_is_refused_where_there_is_none():
     SegmentationModule(net, None, LABELS)
     with pytest.raises(ConfigError, match="NoEncoder has no `encoder`"):
         SegmentationModule(net, None, LABELS, encoder_lr_ratio=0.1)
+    with pytest.raises(ConfigError, match="NoEncoder has no `encoder`"):
+        SegmentationModule(net, None, LABELS, freeze_encoder=True)
 
 
 def batches(count=4, size=(40, 50)):

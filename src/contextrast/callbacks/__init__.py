@@ -2,6 +2,7 @@
 
 from contextrast.callbacks.anchors import AnchorUpdate
 from contextrast.callbacks.checkpoints import LastCheckpoint
+from contextrast.callbacks.continuation import Continuation
 from contextrast.callbacks.image_counts import ImageCountsFile
 from contextrast.callbacks.learning_rates import LearningRates
 from contextrast.callbacks.pictures import PredictionPictures
@@ -14,6 +15,7 @@ from contextrast.callbacks.tables import MetricTables
 
 __all__ = [
     "AnchorUpdate",
+    "Continuation",
     "ImageCountsFile",
     "LastCheckpoint",
     "LearningRates",

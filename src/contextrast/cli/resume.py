@@ -70,12 +70,13 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:place], *again, *arguments[place + 1 :]]
 
 
-def find_checkpoint(asked: str, runs: Path) -> Path:
-    """The checkpoint that ``resume=`` names.
+def find_checkpoint(asked: str, runs: Path, setting: str = "resume") -> Path:
+    """The checkpoint that ``resume=`` or another setting names.
 
     Args:
         asked: ``latest``, which passes over runs that are being trained, a run folder, or a checkpoint.
         runs: Folder under which the latest is looked for.
+        setting: The setting, for messages.
 
     Returns:
         Its absolute path.
@@ -89,15 +90,15 @@ def find_checkpoint(asked: str, runs: Path) -> Path:
         if idle is None:
             alive = f"{len(found)} are being trained; no other" if found else "no"
             raise CheckpointError(
-                f"resume=latest: {alive} run under {runs.absolute()} has a {LAST}. A run has one from its first "
-                "validation on. Name another folder with paths.runs=PATH, or a run with resume=PATH."
+                f"{setting}=latest: {alive} run under {runs.absolute()} has a {LAST}. A run has one from its first "
+                f"validation on. Name another folder with paths.runs=PATH, or a run with {setting}=PATH."
             )
         return idle.absolute()
     path = Path(asked).expanduser()
     path = path / LAST if path.is_dir() else path
     if not path.is_file() and not previous_checkpoints(path):
         raise CheckpointError(
-            f"resume={asked}: {path} is no file. A run has checkpoints/last.ckpt from its first validation on; one "
+            f"{setting}={asked}: {path} is no file. A run has checkpoints/last.ckpt from its first validation on; one "
             "that stopped before has to start anew."
         )
     return path.absolute()
@@ -152,8 +153,8 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
         )
     if (path.parents[1] / "metrics.json").is_file() and step >= settings["trainer"]["max_steps"]:  # -1: epochs decide
         raise ConfigError(
-            f"resume={path}: that run is finished, after {step} steps. Nothing was changed. To start another "
-            "one from its weights use model.weights=PATH."
+            f"resume={path}: that run is finished, after {step} steps. Nothing was changed. For more steps start "
+            f"another one from its state, start_from={quoted(path.parents[1])}, or its weights, model.weights=PATH."
         )
     recorded, asked = recorded | executions(config), asked | executions(settings)
     for key in differing_keys([recorded, asked]):

@@ -14,6 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
+from contextrast.arguments import check_value
+from contextrast.callbacks import Continuation
 from contextrast.callbacks.interruption import RunStopped
 from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
@@ -29,7 +31,7 @@ from contextrast.cli.resume import (
 )
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
-from contextrast.errors import ConfigError, ContextrastError, LostProcessError
+from contextrast.errors import ConfigError, ContextrastError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
 from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
@@ -76,7 +78,12 @@ def train(config: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
 
 def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: Sequence[pl.Callback]) -> float:
     """Train in a folder that no other process trains into; arguments, result and errors are those of `train`."""
+    check_own(config)
     resumed = continued(config, settings, run_dir)
+    begun = []
+    if config.start_from is not None and resumed is None:
+        other = find_checkpoint(config.start_from, Path(config.paths.runs), "start_from")
+        begun.append(Continuation(valid_checkpoint(other)))
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = build_datamodule(config.data)
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
@@ -85,7 +92,7 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     loggers = [instantiate(logger) for logger in config.logger.values()]
     failed = True
     try:
-        followers = [*built_callbacks(config, loggers), *callbacks]
+        followers = [*begun, *built_callbacks(config, loggers), *callbacks]
         trainer = build_trainer(config.trainer, loggers, followers, resumed)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
@@ -104,6 +111,19 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     finally:
         finish_loggers(loggers, failed)
     return report(module, run_dir)
+
+
+def check_own(config: DictConfig) -> None:
+    """Refuse what training's own settings cannot be; those of objects are held to what their classes take.
+
+    Raises:
+        ConfigError: If there is such a value.
+    """
+    check_number("seed", config.seed, 0, 2**32 - 1, whole=True)  # as numpy has them
+    for key in ("channels_last", "compile.network", "compile.loss"):
+        check_value(key, bool, OmegaConf.select(config, key))
+    for key in ("resume", "start_from"):
+        check_value(key, str | None, config[key])
 
 
 def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) -> ReadCheckpoint | None:

@@ -128,6 +128,7 @@ RULES: Final = (
     *_rules(Kind.EXECUTION, "permission to read a file", "trusted"),
     *_rules(Kind.RESULT, "named sets of the settings below", "experiment", "search", "debug"),
     *_rules(Kind.RESULT, "weights, order of samples, augmentation", "seed", "data.seed"),
+    *_rules(Kind.RESULT, "the state that a run begins with", "start_from"),
     *_rules(Kind.RESULT, "the network and the loss", "model.**", "loss.**", "module.**"),
     *_rules(Kind.RESULT, "how weights move", "optimizer.**", "scheduler.**"),
     *_rules(Kind.RESULT, "numbers that other settings take", "recipe.**"),

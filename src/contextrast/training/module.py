@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import lightning.pytorch as pl
 import torch.nn.functional as F
@@ -45,6 +45,8 @@ class SegmentationModule(pl.LightningModule):
         scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
+        freeze_encoder: Whether the encoder stays as it is, the statistics of its batch normalisation included; it then
+            also computes as in evaluation, without dropout.
         auxiliary_stage: Encoder stage on which an auxiliary head learns to segment in training; None has no such head.
         auxiliary_weight: Weight in the total of the auxiliary logits' loss, which is the whole base of ``loss``; here
             and where the network has auxiliary logits of its own.
@@ -70,6 +72,7 @@ class SegmentationModule(pl.LightningModule):
         scheduler: SchedulerFactory | None = None,
         encoder_lr_ratio: float = 1.0,
         loss_lr_ratio: float = 1.0,
+        freeze_encoder: bool = False,
         auxiliary_stage: int | None = None,
         auxiliary_weight: float = 0.4,
         gradient_interval: int | None = None,
@@ -82,11 +85,14 @@ class SegmentationModule(pl.LightningModule):
         if gradient_interval is not None:
             check_number("module.gradient_interval", gradient_interval, whole=True)
         super().__init__()
-        if encoder_lr_ratio != 1.0 and not any(True for _ in network.encoder.parameters()):
+        asked = f"encoder_lr_ratio={encoder_lr_ratio}" if encoder_lr_ratio != 1.0 else "freeze_encoder=true"
+        if (encoder_lr_ratio != 1.0 or freeze_encoder) and not any(True for _ in network.encoder.parameters()):
             raise ConfigError(
-                f"module.encoder_lr_ratio={encoder_lr_ratio}: {network.name} has no `encoder` or `backbone` to which "
-                "it could apply. Leave it at 1.0."
+                f"module.{asked}: {network.name} has no `encoder` or `backbone` to which it could apply. Leave it out."
             )
+        self.freeze_encoder = freeze_encoder
+        if freeze_encoder:
+            network.encoder.requires_grad_(False).eval()
         self.network = network
         self.loss = loss
         self.labels = labels
@@ -105,6 +111,13 @@ class SegmentationModule(pl.LightningModule):
         buffers = (name for name, _ in self.named_buffers() if name.startswith("loss.contrast."))
         self._ddp_params_and_buffers_to_ignore = list(buffers)
         self.save_hyperparameters(dict(config or {}))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, or back; a frozen encoder computes as in evaluation."""
+        super().train(mode)
+        if self.freeze_encoder:
+            self.network.encoder.eval()
+        return self
 
     def update_loss(self) -> None:
         """Move on what outlives a step in the loss; called once after every optimiser step."""
