@@ -16,6 +16,7 @@ _RANGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "lightning.pytorch.trainer.trainer.Trainer": {
         "max_steps": {"least": -1, "whole": True},
         "max_epochs": {"least": -1, "whole": True},
+        "devices": {"least": -1, "most": 2**16, "whole": True},  # they are listed one by one
         "num_nodes": {"least": 1, "whole": True},
         "log_every_n_steps": {"least": 1, "whole": True},
         "accumulate_grad_batches": {"least": 1, "whole": True},
@@ -24,6 +25,7 @@ _RANGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "val_check_interval": {"above": True},
         "gradient_clip_val": {"above": True},
     },
+    "torch.optim.lr_scheduler.PolynomialLR": {"power": {}},
     "lightning.pytorch.loggers.csv_logs.CSVLogger": {"flush_logs_every_n_steps": {"least": 1, "whole": True}},
     "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint": {"save_top_k": {"least": -1, "whole": True}},
     "lightning.pytorch.callbacks.progress.rich_progress.RichProgressBar": {"refresh_rate": {"whole": True}},

@@ -147,7 +147,7 @@ class TestErrors:
             Streets("train", size=size)
 
     def test_seed(self):
-        with pytest.raises(ConfigError, match="seed=-1"):
+        with pytest.raises(ConfigError, match="seed"):
             Streets("train", seed=-1)
 
     @pytest.mark.parametrize("lengths", [{"train": 10}, {"val": 0}])

@@ -106,7 +106,9 @@ class RunFiles(pl.Callback):
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write ``metrics.json`` if the last step was validated."""
+        """Write ``metrics.json`` if the last step was validated, or there is no validation."""
+        if not trainer.enable_validation:
+            self._last = {"split": None, "step": trainer.global_step, "miou": None}
         if self._last is not None and self._last["step"] == trainer.global_step:
             self._write(trainer)
 

@@ -25,7 +25,7 @@ from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.composition import compose, register
 from contextrast.signals import ending_at_once
 
-MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError)
+MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError, MemoryError)
 
 
 class Task:
@@ -86,7 +86,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
                     app()
             except Exception as error:
                 failed_jobs = FailedJobs.summary()
-                if failed_jobs is None and not isinstance(error, MENDABLE) and not _left_out(error):
+                if failed_jobs is None and not is_mendable(error):
                     raise
                 message = f"{type(error).__name__}: {error}{_hint(error, config_name)}"
                 print(failed_jobs or message, file=sys.stderr)
@@ -97,6 +97,11 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Call
         return main
 
     return decorate
+
+
+def is_mendable(error: Exception) -> bool:
+    """Whether this is an error that is told by its message alone."""
+    return isinstance(error, MENDABLE) or _left_out(error) or _out_of_memory(error)
 
 
 def refuse_finished(run_dir: Path) -> None:
@@ -117,10 +122,19 @@ def _left_out(error: Exception) -> bool:
     return "Config group override must be" in str(error)
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """Whether the machine, or its GPU, has not as much memory as was asked for."""
+    return isinstance(error, MemoryError) or re.search(r"can't allocate memory|out of memory", str(error)) is not None
+
+
 def _hint(error: Exception, config_name: str) -> str:
     """What to do about errors of others that do not say it, as a line to add to their message."""
     if _left_out(error):
         found: str | None = "To leave a group out write ~GROUP."
+    elif _out_of_memory(error):
+        found = (
+            "There is not as much memory. Lower what makes the work large: data.batch_size, data.crop, window=[H,W]."
+        )
     elif isinstance(error, MissingMandatoryValue):
         found = f"Give it on the command line: {error.full_key}=VALUE."
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:

@@ -31,6 +31,7 @@ from contextrast.cli.resume import (
 )
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.config import instantiate, plain
+from contextrast.data import SegmentationDataModule
 from contextrast.errors import ConfigError, ContextrastError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
@@ -93,7 +94,7 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     failed = True
     try:
         followers = [*begun, *built_callbacks(config, loggers), *callbacks]
-        trainer = build_trainer(config.trainer, loggers, followers, resumed)
+        trainer = build_trainer(config.trainer, loggers, followers, resumed, datamodule.validate)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         start = None if resumed is None else resumed.path
@@ -191,22 +192,21 @@ def built_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Ca
     return callbacks + [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
 
 
-def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: pl.LightningDataModule) -> None:
-    """Validate once more if the last step was not followed by a validation."""
-    if module.measured_at != trainer.global_step and not trainer.interrupted:
+def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: SegmentationDataModule) -> None:
+    """Validate once more if the last step was not followed by a validation, where there is one."""
+    if datamodule.validate and module.measured_at != trainer.global_step and not trainer.interrupted:
         trainer.validate(module, datamodule, verbose=False)
 
 
 def report(module: SegmentationModule, run_dir: Path) -> float:
-    """Print the last scores and where everything lies, in one process; returns the mIoU."""
+    """Print the last scores and where everything lies, in one process; returns the mIoU, NaN without a validation."""
     scores = module.last_scores
-    if scores is None:
-        return float("nan")
     if module.global_rank == 0:
         console = get_console()
-        console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
+        if scores is not None:
+            console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
         console.print(f"Run folder: {run_dir}", soft_wrap=True)
-    return float(scores.miou)
+    return float("nan") if scores is None else float(scores.miou)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """From a dataset to batches: which split a stage needs, in which order it is read, and how it is collated."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
@@ -21,7 +22,7 @@ from contextrast.data.loader import Loader, TrainLoader, collate, refuse_several
 from contextrast.data.sampler import EpochSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, check_number
 from contextrast.signals import leave_to_main_process
 
 Place = Literal["cpu", "gpu"]
@@ -39,6 +40,7 @@ class SegmentationDataModule(LightningDataModule):
             the next one.
         root: Folder of the dataset's files; ``None`` for a dataset that needs none.
         eval_batch_size: Images per step in validation and test; above 1 only where all have one size.
+        validate: Whether training is validated; else there need be no validation split.
         num_workers: Worker processes per loader; 0 reads in the main process.
         augment: Where training images are augmented: ``"cpu"``, in the loader's workers, or ``"gpu"``, on the device
             that trains (whatever it is), after the transfer. Same draws, same results up to rounding.
@@ -65,6 +67,7 @@ class SegmentationDataModule(LightningDataModule):
         *,
         root: str | Path | None = None,
         eval_batch_size: int = 1,
+        validate: bool = True,
         num_workers: int = 2,
         augment: Place = "cpu",
         scale: Sequence[float] = (0.5, 2.0),
@@ -78,12 +81,14 @@ class SegmentationDataModule(LightningDataModule):
         max_bad_samples: int = 10,
     ) -> None:
         super().__init__()
-        for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
-            if value < 1:
-                raise ConfigError(f"data.{key}={value} has to be at least 1.")
-        for key, value in {"num_workers": num_workers, "seed": seed, "max_bad_samples": max_bad_samples}.items():
-            if value < 0:
-                raise ConfigError(f"data.{key}={value} has to be at least 0.")
+        for key, (value, least, most) in {
+            "batch_size": (batch_size, 1, 2**20),
+            "eval_batch_size": (eval_batch_size, 1, 2**20),
+            "num_workers": (num_workers, 0, 1024),  # far more than a machine has cores; each takes some 100 MB
+            "seed": (seed, 0, math.inf),
+            "max_bad_samples": (max_bad_samples, 0, math.inf),
+        }.items():
+            check_number(f"data.{key}", value, least, most, whole=True)
         if augment not in get_args(Place):
             raise ConfigError(f"data.augment={augment} is unknown; choose one of {', '.join(get_args(Place))}.")
         if on_bad_sample not in get_args(OnBadSample):
@@ -93,6 +98,7 @@ class SegmentationDataModule(LightningDataModule):
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
+        self.validate = validate
         self.num_workers = num_workers
         self.seed = seed
         self.pin_memory = pin_memory
@@ -154,7 +160,8 @@ class SegmentationDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the datasets that a stage needs, so that what is wrong with them shows before the first step."""
-        for split in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
+        fit = ("train", "val") if self.validate else ("train",)
+        for split in {"fit": fit, "validate": ("val",), "test": ("test",)}.get(stage, ()):
             dataset = self.dataset(split)
             if split != "train":
                 self._check_sizes(dataset)

@@ -19,6 +19,8 @@ from contextrast.data.sampler import SampleKey
 from contextrast.errors import ConfigError
 
 _NO_JITTER: Final = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "p": 1.0}
+_LARGEST: Final = 2**15 - 1  # pixels of a side that OpenCV takes
+_MOST: Final = 100  # times; a larger picture fits into no memory
 _PADDING: Final = {"pad_if_needed": True, "pad_position": "random", "fill": 0, "p": 1.0}
 
 
@@ -84,10 +86,10 @@ class TrainTransform:
     ) -> None:
         height, width = self.crop = _two_numbers("crop", crop)
         low, high = _two_numbers("scale", scale)
-        if min(height, width) < 1:
-            raise ConfigError(f"data.crop={[height, width]} is not a size; height and width have to be at least 1.")
-        if not 0 < low <= high:
-            raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < smallest <= largest.")
+        if not 1 <= min(height, width) <= max(height, width) <= _LARGEST:
+            raise ConfigError(f"data.crop={[height, width]} is not a size; height and width are from 1 to {_LARGEST}.")
+        if not 0 < low <= high <= _MOST:
+            raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < smallest <= largest <= {_MOST}.")
         self.seed = seed
         self.jitters = color_jitter is not None
         self._scale = _step(

@@ -10,17 +10,19 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy, StrategyRegistry
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from contextrast.arguments import check_arguments
 from contextrast.checkpoints.contents import LOSSES, NETWORKS
 from contextrast.checkpoints.files import CheckpointFiles, ReadCheckpoint
 from contextrast.config import TYPED, Allowed, instantiate, plain
 from contextrast.data import SegmentationDataModule
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, first_line
 from contextrast.models import Segmenter, use_float32_depthwise_backward
 from contextrast.runs.settings import result_part
 from contextrast.training.class_weights import with_class_weights
 from contextrast.training.module import SegmentationModule
+from contextrast.training.optimization import OptimizerFactory, SchedulerFactory
 
 
 def build_datamodule(config: Mapping[str, Any] | DictConfig, within: Allowed = TYPED) -> SegmentationDataModule:
@@ -56,13 +58,16 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
     # dropout whatever the loss, so that their difference is that of the losses.
     with torch.random.fork_rng(devices=[]):
         settings["loss"] = with_class_weights(settings["loss"], datamodule)
+        described_loss = OmegaConf.create({"loss": settings["loss"]}).loss  # under its key, which messages name
         loss = instantiate(
-            settings["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
+            described_loss, LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels)
         )
     if config.compile.network:
         network.compile_training()
     if config.compile.loss:
         loss.compile()
+    optimizer, scheduler = instantiate(config.optimizer), instantiate(config.scheduler)
+    _try_out(optimizer, scheduler)
     # The data as a whole: evaluation reads it from where it lay, in the way it was read.
     described = result_part(settings) | {"data": settings["data"]}
     options = dict(config.module)
@@ -72,11 +77,27 @@ def build_module(config: DictConfig, datamodule: SegmentationDataModule) -> Segm
         network,
         loss,
         labels,
-        optimizer=instantiate(config.optimizer),
-        scheduler=instantiate(config.scheduler),
+        optimizer=optimizer,
+        scheduler=scheduler,
         config=described | {"labels": labels.to_dict()},
         **options,
     )
+
+
+def _try_out(optimizer: OptimizerFactory, scheduler: SchedulerFactory | None) -> None:
+    """Make an optimiser and a schedule of one parameter: what they refuse shows before the first step.
+
+    Raises:
+        ConfigError: If one of them refuses its settings.
+    """
+    setting, parameter = "optimizer", torch.nn.Parameter(torch.zeros(1))
+    try:
+        made = optimizer([parameter])
+        setting = "scheduler"
+        if scheduler is not None:
+            scheduler(made)
+    except Exception as error:  # whatever others raise for settings that they do not like
+        raise ConfigError(f"The settings of {setting} are refused: {first_line(error)}.") from error
 
 
 def build_trainer(
@@ -84,6 +105,7 @@ def build_trainer(
     loggers: Sequence[Logger],
     callbacks: Sequence[pl.Callback],
     resumed: ReadCheckpoint | None = None,
+    validate: bool = True,
 ) -> pl.Trainer:
     """Lightning's trainer; the interval between validations is at most the run, so that each run has one.
 
@@ -92,21 +114,26 @@ def build_trainer(
         loggers: The run's records.
         callbacks: What happens around its steps.
         resumed: The checkpoint that it will be asked to go on from, which is then not read again.
+        validate: Whether training is validated.
 
     Raises:
         MisconfigurationException: If Lightning knows no such device or strategy, or this machine has none.
     """
     options = plain(config)
+    check_arguments(pl.Trainer, options, "trainer")
     batches = options["max_steps"] * options["accumulate_grad_batches"]
     if batches > 0 and isinstance(options["val_check_interval"], int):
         options["val_check_interval"] = min(options["val_check_interval"], batches)
+    if not validate:
+        options["limit_val_batches"] = 0
     timeout = options.pop("collective_timeout", None)
     try:
         strategy = {} if timeout is None else {"strategy": _strategy(options.pop("strategy"), timeout)}
-        trainer: pl.Trainer = instantiate(options | {"_partial_": True})(
+        described = OmegaConf.create({"trainer": options | {"_partial_": True}}).trainer
+        trainer: pl.Trainer = instantiate(described)(
             logger=list(loggers), callbacks=list(callbacks), plugins=[CheckpointFiles(resumed)], **strategy
         )
-    except (ImportError, ValueError) as error:  # an unknown name, or a device whose package is missing
+    except (ImportError, TypeError, ValueError) as error:  # an unknown name, or a device whose package is missing
         raise MisconfigurationException(str(error)) from error
     return trainer
 

@@ -17,13 +17,15 @@ from contextrast.data.streets.photo import annotate, photograph
 from contextrast.data.streets.place import Place
 from contextrast.data.streets.things import draw_things
 from contextrast.data.streets.walls import paint_fronts
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, check_number
 
 LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"train": 2000, "val": 100, "test": 200})
 """Images per split."""
 
 _STREAMS: Final = {"train": 0, "val": 1, "test": 2}  # fixed: a new split must not change the pictures of another
 _SMALLEST = 32  # pixels; below it most things are smaller than a pixel
+_LARGEST = 2**14  # pixels; a scene of that size takes minutes
+_LONGEST = 10**7  # scenes; an epoch's order is a list of them
 
 
 class Streets(SegmentationDataset):
@@ -58,14 +60,12 @@ class Streets(SegmentationDataset):
         super().__init__(transform)
         if split not in _STREAMS:
             raise DataError(f"streets has no split {split!r}; choose one of {', '.join(_STREAMS)}.")
-        if len(size) != 2 or min(size) < _SMALLEST:
+        if len(size) != 2 or not _SMALLEST <= min(size) <= max(size) <= _LARGEST:
             raise ConfigError(
-                f"streets: size={tuple(size)} must be height and width, each at least {_SMALLEST} pixels."
+                f"streets: size={tuple(size)} must be height and width, each from {_SMALLEST} to {_LARGEST} pixels."
             )
-        if seed < 0:
-            raise ConfigError(f"streets: seed={seed} must be 0 or more.")
-        if lengths.get(split, 0) < 1:
-            raise ConfigError(f"streets: lengths={dict(lengths)} must give {split} at least one image.")
+        check_number("seed", seed, whole=True)
+        check_number(f"lengths.{split}", lengths.get(split), 1, _LONGEST, whole=True)
         self.split = split
         self.size = (int(size[0]), int(size[1]))
         self.seed = seed
