@@ -13,8 +13,8 @@ from typing_extensions import override
 
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX
-from contextrast.errors import ConfigError
-from contextrast.metrics.band import boundary_band
+from contextrast.errors import check_number
+from contextrast.metrics.band import WIDEST, boundary_band
 from contextrast.metrics.counts import image_confusion_counts
 from contextrast.runs.image_counts import Counts, ImageCounts, counts_file, write_image_counts
 
@@ -33,12 +33,11 @@ class ImageCountsFile(pl.Callback):
         threshold: tau in pixels of the band around class boundaries, as that of B-mIoU.
 
     Raises:
-        ConfigError: If the threshold is not above 0.
+        ConfigError: If the threshold is not above 0 and at most :data:`WIDEST`.
     """
 
     def __init__(self, directory: str | Path, threshold: float = 3) -> None:
-        if threshold <= 0:
-            raise ConfigError(f"callbacks.image_counts.threshold={threshold} has to be above 0 pixels; 3 is usual.")
+        check_number("threshold", threshold, 0, WIDEST, above=True)
         self.directory = Path(directory)
         self.threshold = threshold
         self._share: Share = []

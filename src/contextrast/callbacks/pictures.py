@@ -16,6 +16,7 @@ from contextrast.contrast import BoundaryAwareNegatives
 from contextrast.contrast.distance import region_edges
 from contextrast.data import SegmentationDataset
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.errors import check_number
 from contextrast.reporting import figures
 from contextrast.reporting.figures import Ids, Picture
 from contextrast.reporting.page.layers import Layers, write_layers
@@ -37,9 +38,13 @@ class PredictionPictures(pl.Callback):
     Args:
         directory: Folder of the pictures.
         num_images: How many images; they are spread evenly over the validation split.
+
+    Raises:
+        ConfigError: If there is no such number.
     """
 
     def __init__(self, directory: str | Path, num_images: int = 4) -> None:
+        check_number("num_images", num_images, whole=True)
         self.directory = Path(directory)
         self.num_images = num_images
         self._drawn_at: int | None = None

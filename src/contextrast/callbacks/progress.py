@@ -10,6 +10,8 @@ from rich.progress import BarColumn, ProgressColumn
 from torch import Tensor
 from typing_extensions import override
 
+from contextrast.errors import check_number
+
 SHOWN = {"train/loss": "loss", "val/miou": "mIoU"}
 """Logged names that the bar shows, and under which."""
 
@@ -25,11 +27,16 @@ class StepsProgressBar(RichProgressBar):
         seconds_between_values: Shortest time between two updates of the shown values.
         seconds_between_lines: Shortest time between two lines where the output is no terminal.
         **options: Passed to ``RichProgressBar``.
+
+    Raises:
+        ConfigError: If there is no such time.
     """
 
     def __init__(
         self, seconds_between_values: float = 1.0, seconds_between_lines: float = 30.0, **options: Any
     ) -> None:
+        check_number("seconds_between_values", seconds_between_values)
+        check_number("seconds_between_lines", seconds_between_lines)
         super().__init__(**options)
         self.seconds_between_values = seconds_between_values
         self.seconds_between_lines = seconds_between_lines

@@ -89,7 +89,7 @@ class TrainTransform:
         if not 1 <= min(height, width) <= max(height, width) <= _LARGEST:
             raise ConfigError(f"data.crop={[height, width]} is not a size; height and width are from 1 to {_LARGEST}.")
         if not 0 < low <= high <= _MOST:
-            raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < smallest <= largest <= {_MOST}.")
+            raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < low <= high <= {_MOST}.")
         self.seed = seed
         self.jitters = color_jitter is not None
         self._scale = _step(

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 from contextrast.metrics.counts import confusion_counts, iou_from_counts, is_class, to_ids
 from contextrast.metrics.measure import Measure, Report
+
+WIDEST: Final = 1000
+"""Largest tau in pixels; the time goes with its square."""
 
 
 def class_edges(target: Tensor, valid: Tensor) -> Tensor:
@@ -70,15 +73,17 @@ class BandMeanIoU(Measure):
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
-        ConfigError: If there is no threshold, or one is not above 0.
+        ConfigError: If there is no threshold, or one is not above 0 and at most `WIDEST`.
     """
 
     counts: Tensor
 
     def __init__(self, num_classes: int, thresholds: Sequence[float] = (3,), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not thresholds or min(thresholds) <= 0:
-            raise ConfigError(f"metrics.b_miou.thresholds needs pixels above 0, such as [1,3,5,9]; got {thresholds}.")
+        if not thresholds:
+            raise ConfigError("metrics.b_miou.thresholds needs pixels above 0, such as [1,3,5,9]; got none.")
+        for threshold in thresholds:
+            check_number("thresholds", threshold, 0, WIDEST, above=True)
         self.num_classes = num_classes
         self.thresholds = tuple(thresholds)
         counts = torch.zeros(len(thresholds), num_classes, num_classes + 1, dtype=torch.long)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contextrast.errors import ConfigError
+from contextrast.errors import check_number
 from contextrast.metrics.counts import histogram, is_class, to_ids
 from contextrast.metrics.measure import Measure, Report
 
@@ -79,15 +79,14 @@ class BoundaryIoU(Measure):
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:
-        ConfigError: If the ratio is not above 0.
+        ConfigError: If the ratio is not above 0 and at most 1.
     """
 
     counts: Tensor
 
     def __init__(self, num_classes: int, ratio: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if ratio <= 0:
-            raise ConfigError(f"metrics.boundary_iou.ratio={ratio} has to be above 0; 0.02 is usual.")
+        check_number("ratio", ratio, 0, 1, above=True)
         self.num_classes = num_classes
         self.ratio = ratio
         self.add_state("counts", torch.zeros(2, num_classes, dtype=torch.long), dist_reduce_fx="sum")

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 ARTIFACTS: Final = {
     "config": ("config", ["config.yaml", "overrides.yaml", "environment.json", "metrics.json"]),
@@ -118,6 +118,7 @@ class RunWandb(WandbLogger):
         **init: Any,
     ) -> None:
         mode = mode or default_mode()
+        check_number("table_images", table_images, whole=True)
         self.artifacts, self.table_images = list(artifacts), table_images
         if unknown := set(self.artifacts) - set(ARTIFACTS):
             raise ConfigError(f"logger.wandb.artifacts: {', '.join(unknown)}? There are {', '.join(ARTIFACTS)}.")

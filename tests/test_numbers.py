@@ -1,0 +1,110 @@
+"""Every number of every composition, set to what it cannot be: a message, or a run that works; never a traceback."""
+
+import json
+import os
+import resource
+import signal
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+from omegaconf import OmegaConf
+
+from contextrast.cli import evaluate, train
+from contextrast.cli.app import is_mendable
+from tests.conftest import TINY, choices
+
+VALUES = (None, "abc", -1, 0, 2.5, 10**12)
+SECONDS = 120  # of one case, also on a busy machine
+BYTES = 24 * 2**30  # of address space, so that what asks for more is refused it
+QUIET = ("logger=csv", "callbacks.pictures.num_images=1", "data.num_workers=0")
+TRAINED = {
+    "default": (*TINY, *QUIET),
+    **{f"loss={name}": (*TINY, *QUIET, f"loss={name}") for name in choices("loss")},
+    **{f"loss/base={name}": (*TINY, *QUIET, f"loss/base={name}") for name in choices("loss/base")},
+    "optimizer=sgd": (*TINY, *QUIET, "optimizer=sgd", "scheduler=linear", "callbacks/averaged_weights=ema"),
+}
+"""Compositions of training by what they differ in."""
+
+PARTS = {"default": "", "optimizer=sgd": ("optimizer", "scheduler", "callbacks.averaged_weights")}
+"""Which keys are walked over; of all others those of the loss."""
+
+
+class TwoSteps(pl.Callback):
+    """Ends a run after two steps, whatever was asked for."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx >= 1:
+            trainer.should_stop = True
+
+
+def numbers(config: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Keys and values of numbers, of lists, and of what is null and may be a number."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            yield from numbers(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(config, list):
+        yield key, config
+        for place, value in enumerate(config):
+            yield from numbers(value, f"{key}[{place}]")
+    elif config is None or (isinstance(config, int | float) and not isinstance(config, bool)):
+        yield key, config
+
+
+def outcome(run, config, key, value) -> str:
+    """What becomes of a run with one value changed, in a process of its own: empty where nothing is wrong with that."""
+    receiving, sending = os.pipe()
+    process = os.fork()
+    if process == 0:
+        text = ""
+        try:
+            os.close(receiving)
+            resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(SECONDS)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            config = config.copy()
+            OmegaConf.set_struct(config, False)
+            OmegaConf.update(config, key, value, force_add=True)
+            config.paths.run_dir = tempfile.mkdtemp(dir=config.paths.run_dir)
+            run(config)
+        except BaseException as error:  # SystemExit is one: a command's own processes may end
+            if not isinstance(error, Exception) or not is_mendable(error):
+                text = traceback.format_exc()[-600:]
+        os.write(sending, json.dumps(text).encode())
+        os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(process, 0)
+    return json.loads(told) if told else f"ended by signal {os.WTERMSIG(status)}"
+
+
+def walk(run, config, keys: str | tuple[str, ...]) -> list[str]:
+    """What goes wrong with each key and value."""
+    given = {key: value for key, value in numbers(OmegaConf.to_container(config, resolve=True)) if key.startswith(keys)}
+    tried = [(key, value) for key in given for value in VALUES if value != given[key]]
+    found = ((key, value, outcome(run, config, key, value)) for key, value in tried)
+    return [f"{key}={value}: {wrong}" for key, value, wrong in found if wrong]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("composition", TRAINED)
+def test_no_number_ends_training_in_a_traceback(composition, composed):
+    config = composed("train", *TRAINED[composition])
+    assert walk(lambda changed: train.train(changed, [TwoSteps()]), config, PARTS.get(composition, "loss.")) == []
+
+
+@pytest.mark.slow
+def test_no_number_ends_evaluation_in_a_traceback(composed, tmp_path):
+    train.train(composed("train", *TINY, "logger=none", "callbacks.pictures.num_images=0"))
+    checkpoint = Path(tmp_path, "run").rename(tmp_path / "trained") / "checkpoints" / "last.ckpt"
+    measures = f"metrics=[{','.join(name for name in choices('metrics') if name not in ('default', 'iiou'))}]"
+    config = composed("evaluate", f"checkpoint={checkpoint}", measures, "logger=none", "data.num_workers=0",
+                      "trainer.accelerator=cpu", "protocols.multi_scale.scales=[0.5,1.0]")  # fmt: skip
+    assert walk(evaluate.evaluate, config, "") == []
