@@ -19,8 +19,9 @@ from pathlib import Path
 from contextrast.data.cityscapes import TRAIN_IDS, Cityscapes, part_folder, to_train_ids
 from contextrast.data.conversion import check_counts, run, write_png
 from contextrast.data.labels import read_table
-from contextrast.data.pairing import Pair, fail_if
+from contextrast.data.pairing import Pair
 from contextrast.data.parallel import in_processes
+from contextrast.data.problems import fail_if
 from contextrast.errors import DataError, MissingSplitError
 
 

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import zlib
 
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from contextrast.data import IGNORE_INDEX
-from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask, image_size
+from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask, read_colors
+from contextrast.data.formats import image_size
+from contextrast.data.orientation import QUARTER_TURNS
 from contextrast.errors import DataError
 
 from .conftest import save
@@ -18,6 +21,10 @@ from .loading import save_wide
 
 # What a viewer does with a stored picture of each EXIF orientation, written down as array operations.
 SHOWN = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: np.rot90(stored, 2),
+    4: lambda stored: stored[::-1],
     5: lambda stored: stored.transpose(1, 0, 2),
     6: lambda stored: np.rot90(stored, -1),
     7: lambda stored: np.rot90(stored.transpose(1, 0, 2), 2),
@@ -29,16 +36,16 @@ def save_turned(path, pixels, orientation):
     """Writes a picture with an EXIF orientation."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    Image.fromarray(pixels).save(path, exif=exif)
+    Image.fromarray(pixels).save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
     return path
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def save_grey_png(path, rows, bits):
     """Writes a grey PNG of 2 or 4 bits a pixel by hand, as no library here writes it."""
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     packed = b""
     for row in rows:
         text = "".join(f"{value:0{bits}b}" for value in row)
@@ -104,7 +111,9 @@ def encoded(kind):
 def test_damaged_files_are_named(tmp_path, decode, content):
     path = tmp_path / "damaged.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"damaged\.png cannot be decoded .* truncated or no image"):
+    with pytest.raises(
+        DataError, match=r"damaged\.png (cannot be decoded .* truncated or no image|is compressed with losses)"
+    ):
         decode(path)
 
 
@@ -135,14 +144,189 @@ def test_jpegs_of_every_kind_become_rgb(tmp_path, mode, color, expected):
     assert np.abs(pixels.astype(int) - expected).max() <= 2
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_asked_for_decides_about_rotation(tmp_path, orientation):
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+class TestOrientation:
     stored = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    path = save_turned(tmp_path / "x.png", stored, orientation)
-    assert np.array_equal(decode_image(path), stored)
-    assert np.array_equal(decode_image(path, size=(2, 3)), stored)
-    assert np.array_equal(decode_image(path, size=(3, 2)), SHOWN.get(orientation, lambda same: same)(stored))
-    assert np.array_equal(decode_image(path, size=(7, 7)), stored)
+
+    def test_alone_an_image_is_turned_as_viewers_do(self, tmp_path, tag, suffix):
+        path = save_turned(tmp_path / f"x{suffix}", self.stored, tag)
+        assert np.array_equal(decode_image(path), SHOWN[tag](self.stored))
+        assert np.array_equal(decode_image(path, (7, 7), "viewer"), SHOWN[tag](self.stored))
+        assert np.array_equal(decode_image(path, orientation="stored"), self.stored)
+        assert image_size(path) == ((2, 3) if tag in QUARTER_TURNS else (3, 2))
+
+    def test_the_masks_size_decides_where_it_fits_the_stored_picture_alone(self, tmp_path, tag, suffix):
+        path = save_turned(tmp_path / f"x{suffix}", self.stored, tag)
+        shown = SHOWN[tag](self.stored)
+        assert np.array_equal(decode_image(path, (2, 3)), self.stored if tag in QUARTER_TURNS else shown)
+        assert np.array_equal(decode_image(path, (3, 2)), shown)
+
+
+def test_a_tag_behind_the_pixels_of_a_png_counts(tmp_path):
+    path = save_turned(tmp_path / "x.png", TestOrientation.stored, 6)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    last = content.index(b"IEND") - 4
+    path.write_bytes(content[:start] + content[end:last] + content[start:end] + content[last:])
+    assert image_size(path) == (2, 3)
+    assert np.array_equal(decode_image(path), SHOWN[6](TestOrientation.stored))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_mask_with_such_a_tag_is_refused(tmp_path, suffix):
+    path = save_turned(tmp_path / f"x{suffix}", np.zeros((2, 3), np.uint8), 3)
+    with pytest.raises(DataError, match="a mask with the orientation tag 3"):
+        decode_indices(path)
+
+
+def wide_png(path, pixels):
+    """Writes 16 bits a channel by hand, as pillow writes them for grey alone: LA, RGB or RGBA by the last dimension."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+                     + chunk(b"IEND", b""))  # fmt: skip
+    return path
+
+
+def wide_tiff(path, pixels, kind):
+    """Writes an uncompressed TIFF of three channels by hand; ``kind`` is its SampleFormat."""
+    height, width = pixels.shape[:2]
+    fields = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2),
+              (273, 4, 1, 220), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, pixels.nbytes), (284, 3, 1, 1),
+              (339, 3, 3, 206)]  # fmt: skip
+    start = b"II*\0" + struct.pack("<IH", 8, len(fields)) + b"".join(struct.pack("<HHII", *field) for field in fields)
+    bits, kinds = struct.pack("<3H", *[8 * pixels.itemsize] * 3), struct.pack("<3H", *[kind] * 3)
+    path.write_bytes(start.ljust(200, b"\0") + bits + kinds.ljust(14, b"\0") + pixels.tobytes())
+    return path
+
+
+def netpbm(path, magic, pixels, most):
+    path.write_bytes(f"{magic}\n{pixels.shape[1]} {pixels.shape[0]}\n{most}\n".encode() + pixels.tobytes())
+    return path
+
+
+WIDE = np.full((3, 4, 4), 2000, np.uint16)  # of 12-bit data: half of the range, and nearly black in 8 of 16 bits
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("rgb.png", lambda path: wide_png(path, WIDE[..., :3])),
+        ("rgba.png", lambda path: wide_png(path, WIDE)),
+        ("la.png", lambda path: wide_png(path, WIDE[..., :2])),
+        ("grey.png", lambda path: Image.fromarray(WIDE[..., 0]).save(path)),
+        ("rgb.ppm", lambda path: netpbm(path, "P6", WIDE[..., :3].astype(">u2"), 65535)),
+        ("twelve.ppm", lambda path: netpbm(path, "P6", WIDE[..., :3].astype(">u2"), 4095)),
+        ("grey.pgm", lambda path: netpbm(path, "P5", WIDE[..., 0].astype(">u2"), 4095)),
+        ("grey.jp2", lambda path: Image.fromarray(WIDE[..., 0]).save(path)),
+        ("rgb.tif", lambda path: wide_tiff(path, WIDE[..., :3], 1)),
+        ("grey.tif", lambda path: Image.fromarray(WIDE[..., 0]).save(path)),
+        ("float.tif", lambda path: Image.fromarray(WIDE[..., 0].astype(np.float32)).save(path)),
+    ],
+)
+def test_more_than_8_bits_a_channel_are_refused_whatever_the_format(tmp_path, name, write):
+    write(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{re.escape(name)} is not an image of 8 bits .*(1[26] bits|numbers).*-level"):
+        decode_image(tmp_path / name)
+
+
+def test_16_bits_in_three_channels_of_jpeg_2000_are_refused(tmp_path):
+    path = tmp_path / "x.jp2"
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\xff\x4f\xff\x51") + 42
+    content[place : place + 9 : 3] = bytes([15, 15, 15])  # depths, less 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="16 bits"):
+        decode_image(path)
+
+
+def test_other_largest_values_than_255_in_8_bits_are_read(tmp_path):
+    path = netpbm(tmp_path / "x.ppm", "P6", np.full((3, 4, 3), 31, np.uint8), 31)
+    assert (decode_image(path) == 255).all()
+    for most in (2, 10, 999):
+        values = np.array([[0, 1, 2], [2, 1, 0]], np.uint8 if most < 256 else ">u2")
+        assert decode_indices(netpbm(tmp_path / "x.pgm", "P5", values, most)).tolist() == values.tolist()
+
+
+FRAMES = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (10, 200)]
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_mask, image_size])
+@pytest.mark.parametrize("suffix", [".tif", ".gif", ".png", ".webp"])
+def test_several_pages_or_frames_are_refused(tmp_path, decode, suffix):
+    path = tmp_path / f"x{suffix}"
+    FRAMES[0].save(path, save_all=True, append_images=FRAMES[1:])
+    with pytest.raises(DataError, match=rf"x\{suffix} has 2 pages or frames.*magick 'x\{suffix}\[0\]'"):
+        decode(path)
+
+
+def test_overviews_are_no_further_pages(tmp_path):
+    path = tmp_path / "x.tif"
+    small = FRAMES[1].resize((4, 4))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    FRAMES[0].save(path, save_all=True, append_images=[small])
+    assert Image.open(path).n_frames == 2
+    assert (decode_image(path) == 10).all()
+
+
+def test_what_a_camera_adds_to_a_photograph_is_no_further_page(tmp_path):
+    path = tmp_path / "x.jpg"
+    FRAMES[0].convert("RGB").save(path, "MPO", save_all=True, append_images=[FRAMES[1].convert("RGB")])
+    assert Image.open(path).n_frames == 2
+    assert np.abs(decode_image(path).astype(int) - 10).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("x.jpg", {}), ("x.webp", {}), ("x.tif", {"compression": "jpeg"}), ("x.jp2", {"irreversible": True})],
+)
+def test_masks_of_lossy_formats_are_refused(tmp_path, name, options):
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / name, **options)
+    with pytest.raises(DataError, match="compressed with losses"):
+        decode_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".pgm", ".jp2", ".bmp", ".tif"])
+@pytest.mark.parametrize("ids", [[0, 1, 2, 255], [0, 2], [255, 254, 0, 7]])
+def test_grey_masks_of_other_formats_keep_their_values(tmp_path, suffix, ids):
+    path = save(tmp_path / f"x{suffix}", np.repeat([ids], 4, axis=0))
+    assert decode_mask(path)[0].tolist() == ids
+
+
+class TestTransparency:
+    def test_grey_masks_are_read_by_their_grey_where_they_are_opaque(self, tmp_path):
+        ids = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+        Image.merge("LA", (ids, Image.new("L", (3, 1), 255))).save(tmp_path / "x.png")
+        assert decode_mask(tmp_path / "x.png").tolist() == [[0, 1, 2]]
+
+    @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+    def test_masks_that_are_transparent_somewhere_are_refused(self, tmp_path, mode):
+        path = tmp_path / "x.png"
+        if mode == "P":
+            image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+            image.putpalette([1, 2, 3, 4, 5, 6])
+            image.save(path, transparency=0)
+        else:
+            pixels = np.zeros((1, 2, len(mode)), np.uint8)
+            pixels[0, 0, -1] = 255
+            Image.fromarray(pixels, mode).save(path)
+        with pytest.raises(DataError, match=r"transparent on 50\.0% of its pixels.*-alpha off x\.png"):
+            decode_mask(path) if mode == "LA" else read_colors(path)
+
+
+def test_a_palette_that_draws_other_classes_is_refused(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 1]], np.uint8)).convert("P")
+    image.putpalette([9, 9, 9, 5, 6, 7])
+    image.save(tmp_path / "x.png")
+    colors = [(9, 9, 9), (5, 6, 7)]
+    assert ValueMap({0: 0, 1: 1}, "", colors)(tmp_path / "x.png").tolist() == [[0, 1, 1]]
+    assert ValueMap({0: 0, 1: 1}, "", [(1, 1, 1), (2, 2, 2)])(tmp_path / "x.png").tolist() == [[0, 1, 1]]
+    with pytest.raises(DataError, match=r"by its values \[0, 1\] its classes are \[0, 1\], by its colours \[1, 0\]"):
+        ValueMap({0: 0, 1: 1}, "", colors[::-1])(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("bits", [2, 4])

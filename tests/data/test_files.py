@@ -36,7 +36,7 @@ def test_masks_that_fit_neither_show_at_once_with_both_sizes(tmp_path, image):
     mask = save(tmp_path / "mask.png", np.ones((3, 5)))
     with pytest.raises(DataError) as caught:
         dataset(image, mask)
-    assert f"{image} is 6x4 (4x6 turned as its EXIF tag says), {mask} is 5x3" in str(caught.value)
+    assert f"{image} is 6x4 (4x6 turned as its orientation tag says), {mask} is 5x3" in str(caught.value)
 
 
 def test_images_without_the_tag_are_never_turned(tmp_path):
@@ -48,7 +48,7 @@ def test_images_without_the_tag_are_never_turned(tmp_path):
 def test_without_a_mask_file_everything_is_ignored(image):
     files = dataset(image, None)
     assert (files[0]["mask"] == 255).all()
-    assert files[0]["mask"].shape == (4, 6)
+    assert files[0]["mask"].shape == (6, 4)  # as a viewer shows it
     assert files.mask_source(0) == files.source(0) == str(image)
     assert (len(files), files.name(0)) == (1, "one")
 

@@ -3,7 +3,7 @@ import pytest
 
 from contextrast.data import CamVid, LabelTable, SegmentationDataset
 from contextrast.data.inspection import Inspection, inspect_split
-from contextrast.data.pairing import collected_problems
+from contextrast.data.problems import collected_problems
 
 from .conftest import grey, save
 
@@ -47,6 +47,7 @@ def test_plain_containers():
     found = Inspection(3, {(4, 6): 2, (1, 2): 1}, np.array([5, 0]), 7, ("x",))
     assert found.to_dict() == {
         "samples": 3, "sizes": {"6x4": 2, "2x1": 1}, "pixels": [5, 0], "ignored_pixels": 7, "problems": ["x"],
+        "notes": [],
     }  # fmt: skip
 
 

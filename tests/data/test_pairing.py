@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contextrast.data.pairing import Pair, check_headers, collected_problems, collecting, fail_if, image_files, match
+from contextrast.data.pairing import Pair, check_headers, image_files, match
+from contextrast.data.problems import collected_problems, collecting, fail_if
 from contextrast.errors import DataError
 
 from .conftest import save

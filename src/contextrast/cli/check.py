@@ -12,14 +12,19 @@ from rich.table import Table
 
 from contextrast.cli.app import command
 from contextrast.config import instantiate
-from contextrast.data import LabelTable, SegmentationDataModule
-from contextrast.data.inspection import Inspection, inspect_split
-from contextrast.data.pairing import collected_problems
+from contextrast.data import FileDataset, LabelTable, SegmentationDataModule
+from contextrast.data.inspection import Inspection, absent_classes, inspect_split
+from contextrast.data.problems import collected_problems
 from contextrast.errors import DataError, MissingSplitError
 from contextrast.reporting.tables import percent
 from contextrast.runs.files import write_json
 
 _SHOWN = 30  # problems on the terminal; the file has all
+_ORIENTATION = (
+    "an orientation tag turns an image half round, mirrors it, or turns a square, so that sizes do not tell whether "
+    "its mask was drawn on what a viewer shows, which is what is read, or on the stored picture. Look at some of them; "
+    "data.orientation=viewer or data.orientation=stored says what they are, and ends this note."
+)
 
 
 def check(config: DictConfig) -> None:
@@ -30,16 +35,22 @@ def check(config: DictConfig) -> None:
     """
     path = Path(config.paths.run_dir) / "check.json"
     datamodule: SegmentationDataModule = instantiate(config.data)
+    classes = datamodule.labels  # without them nothing can be counted
     began = time.monotonic()
     found = inspect_all(datamodule)
     seconds = time.monotonic() - began
-    labels = measured(datamodule.labels, found)
+    labels = measured(classes, found)
     write_json(path, {"dataset": labels.name, "root": config.data.root, **report(labels, found)})
     console = get_console()
     for table in tables(labels, found):
         console.print(table)
     pairs = sum(inspection.samples for inspection in found.values())
     console.print(f"Read {pairs} pairs in {seconds:.1f} s. Counts and groups: {path}", soft_wrap=True)
+    notes = [note for inspection in found.values() for note in inspection.notes]
+    for note in notes[:_SHOWN]:
+        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if notes:
+        console.print(f"{len(notes)} note(s): {_ORIENTATION}", markup=False, highlight=False, soft_wrap=True)
     problems = [problem for inspection in found.values() for problem in inspection.problems]
     for problem in problems[:_SHOWN]:
         console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -67,7 +78,15 @@ def inspect_all(datamodule: SegmentationDataModule) -> dict[str, Inspection]:
                 errors.append(error)
                 found[split] = Inspection.unopened(datamodule.labels, [*problems, str(error)])
                 continue
-        found[split] = inspect_split(dataset, datamodule.num_workers, f"Reading {split}", problems)
+        inspection = inspect_split(dataset, datamodule.num_workers, f"Reading {split}", problems)
+        if split == "train" and not datamodule.allow_absent_classes and inspection.pixels.any():
+            absent = absent_classes(dataset, inspection.pixels, inspection.ignored)
+            inspection = replace(inspection, problems=(*inspection.problems, *([absent] if absent else [])))
+        if datamodule.orientation == "auto" and isinstance(dataset, FileDataset):
+            tagged = [one for one in dataset.tagged if one.ambiguous]
+            notes = tuple(f"{one.path} has the orientation tag {one.header.tag}" for one in tagged)
+            inspection = replace(inspection, notes=notes)
+        found[split] = inspection
     if len(errors) == len(datamodule.splits):
         raise errors[0]
     return found

@@ -14,7 +14,7 @@ from contextrast.data.decoding import Picture
 from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError
 
-_VERSION = 1  # of what a file holds
+_VERSION = 2  # of what a file holds
 _COUNT = "bytes"  # the file that holds how many bytes the others were given
 
 

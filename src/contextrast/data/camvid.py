@@ -9,7 +9,9 @@ from contextrast.data.decoding import ColorMap, Picture, ValueMap
 from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
 from contextrast.data.images import is_image
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
-from contextrast.data.pairing import Pair, fail_if, image_files, match
+from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.problems import fail_if
+from contextrast.data.text_files import normal, read_lines
 from contextrast.errors import DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
@@ -97,12 +99,12 @@ def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
 def _read_list(path: Path, split: Split) -> list[str]:
     """Read a list file into keys ``folder/name``: whatever its paths start with, they end in folder and file."""
     keys, outside = [], []
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
-        if not line.strip():
+    for number, line in enumerate(read_lines(path, errors="replace"), start=1):
+        if not line:
             continue
-        listed = PurePosixPath(line.split()[0].replace("\\", "/"))
+        listed = PurePosixPath(normal(line.split()[0].replace("\\", "/")))
         if ".." in listed.parts:
-            outside.append(f"line {number}: {line.strip()}")
+            outside.append(f"line {number}: {line}")
         folder = listed.parent.name or split
         keys.append(f"{folder}/{listed.stem if is_image(listed) else listed.name}")
     fail_if(outside, f"{path} has paths that lead out of the dataset's folder; remove the '..'")

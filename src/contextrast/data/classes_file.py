@@ -3,12 +3,12 @@
 As text, where empty lines and lines that begin with ``#`` do not count::
 
     road 128 64 128
-    traffic light 250 170 30
+    traffic light #faaa1e
 
 or as YAML; the same without the colours are ``road`` and ``- road``::
 
     road: [128, 64, 128]
-    traffic light: [250, 170, 30]
+    traffic light: "#faaa1e"
 """
 
 import colorsys
@@ -22,17 +22,22 @@ from omegaconf import OmegaConf
 
 from contextrast.data.decoding import MAX_CLASSES, Color
 from contextrast.data.labels import LabelTable
-from contextrast.data.pairing import fail_if, given_path
+from contextrast.data.pairing import given_path
+from contextrast.data.problems import stop_if
+from contextrast.data.text_files import read_lines
 from contextrast.errors import DataError
 
 NAMES: Final = ("classes.yaml", "classes.yml", "classes.txt")
 """What a classes file is called where its name is not given."""
 
 FORMAT: Final = (
-    "A classes file is text with one class per line, 'road' or 'road 128 64 128' (name and RGB colour), or YAML with a "
-    "list of names or with 'road: [128, 64, 128]' for each class. The order is that of the classes."
+    "A classes file is text with one class per line, 'road' or 'road 128 64 128' or 'road #804080' (name and RGB "
+    "colour), or YAML with a list of names or with 'road: [128, 64, 128]' for each class. The order is that of the "
+    "classes."
 )
-_LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?[\s,]*")
+_LINE: Final = re.compile(r"(?P<name>.*?[^\s,])(?:[\s,]+(?:(\d+)[\s,]+(\d+)[\s,]+(\d+)|(#[0-9a-fA-F]{6})))?[\s,]*")
+_HEX: Final = re.compile("#[0-9a-fA-F]{6}")
+_COMMENT: Final = re.compile(r"(.*(?::|-\s.*\S))\s+(#[0-9a-fA-F]{6})\s*")  # in YAML: what was meant as a colour
 
 _DIGITS: Final = 9  # of a number that are read: it is no colour anyway, and Python refuses thousands of them
 _DEEPEST: Final = 8  # levels of YAML; two are used
@@ -70,7 +75,7 @@ def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
         given: Path of the file, absolute or from ``root``; ``None`` looks for one of `NAMES` in it.
 
     Raises:
-        DataError: There is no such file, or it is no list of 1..254 different names with as many different colours or
+        DataError: There is no such file, or it is no list of 2..254 different names with as many different colours or
             none.
     """
     candidates = [root / name for name in (NAMES if given is None else [given_path("data.dataset.classes", given)])]
@@ -79,7 +84,7 @@ def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
         missing = " or ".join(map(str, candidates))
         raise DataError(f"There is no {missing}. Write it, or name it by data.dataset.classes=PATH. {FORMAT}")
     entries = _entries(path)
-    fail_if(_problems(entries), f"{path} cannot be used. {FORMAT} What is wrong")
+    stop_if(_problems(entries), f"{path} cannot be used. {FORMAT} What is wrong")
     colors = tuple((int(red), int(green), int(blue)) for red, green, blue in (color for _, color in entries if color))
     return ClassesFile(path, tuple(name for name, _ in entries), colors or None)
 
@@ -87,15 +92,17 @@ def read_classes(root: Path, given: str | Path | None) -> ClassesFile:
 def _entries(path: Path) -> list[Entry]:
     try:
         if path.suffix.lower() not in (".yaml", ".yml"):
-            lines = (line.strip() for line in path.read_text("utf-8-sig").splitlines())
-            return [_line(line) for line in lines if line and not line.startswith("#")]
+            return [_line(line) for line in read_lines(path) if line and not line.startswith("#")]
         _check_structure(path)
         content: Any = OmegaConf.to_container(OmegaConf.load(path))  # unlike plain YAML, it refuses a name given twice
     except DataError:
         raise
     except Exception as error:  # wrong tags, wrong dates, deep nesting: PyYAML raises anything
         raise DataError(f"{path} cannot be read ({_first_lines(error)}). {FORMAT}") from error
-    return list(content.items()) if isinstance(content, dict) else [(name, None) for name in content]
+    if not isinstance(content, dict):
+        return [(name, None) for name in content]
+    return [(name, _rgb(color) if isinstance(color, str) and _HEX.fullmatch(color) else color)
+            for name, color in content.items()]  # fmt: skip
 
 
 def _check_structure(path: Path) -> None:
@@ -104,6 +111,11 @@ def _check_structure(path: Path) -> None:
     Raises:
         DataError: If there are any.
     """
+    for line in read_lines(path):
+        if found := _COMMENT.fullmatch(line):
+            raise DataError(
+                f"{path}: '{line}' is a comment from # on. Quote the colour: {found[1]} '{found[2]}'. {FORMAT}"
+            )
     depth = 0
     with path.open(encoding="utf-8") as file:
         for event in yaml.parse(file, yaml.SafeLoader):
@@ -124,13 +136,27 @@ def _line(line: str) -> Entry:
     found = _LINE.fullmatch(line)
     if found is None:
         return line, None
-    name, *color = found.groups()
+    name, *color, hexadecimal = found.groups()
+    if hexadecimal is not None:
+        return name, _rgb(hexadecimal)
     return name, None if color[0] is None else [int(value[:_DIGITS]) for value in color]
 
 
+def _rgb(hexadecimal: str) -> list[int]:
+    """The colour of ``#RRGGBB``."""
+    return list(bytes.fromhex(hexadecimal[1:]))
+
+
 def _problems(entries: list[Entry]) -> list[str]:
-    if not 1 <= len(entries) <= MAX_CLASSES:
-        return [f"it has {len(entries)} classes, but 1 to {MAX_CLASSES} are possible"]
+    if len(entries) == 1:
+        name, color = entries[0]
+        of_background, of_class = (" 0 0 0", f" {' '.join(map(str, color))}") if _is_color(color) else ("", "")
+        return [
+            f"it has 1 class, which is told from nothing. For class against background write two lines, 'background"
+            f"{of_background}' and '{name}{of_class}', for masks with 0 and 1 or these colours"
+        ]
+    if not 2 <= len(entries) <= MAX_CLASSES:
+        return [f"it has {len(entries)} classes, but 2 to {MAX_CLASSES} are possible"]
     problems = [
         f"class {place}: {name!r} is no name; quote it"
         for place, (name, _) in enumerate(entries)

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from contextrast.data.decoding import Picture, image_size
+from contextrast.data.decoding import Picture
+from contextrast.data.formats import header, opened
 from contextrast.data.image_lists import read_image_list
-from contextrast.data.pairing import Pair, fail_if
+from contextrast.data.orientation import text
+from contextrast.data.pairing import Pair
 from contextrast.data.parallel import in_processes
+from contextrast.data.problems import fail_if
 from contextrast.errors import ContextrastError, DataError
 
 
@@ -112,11 +115,12 @@ class _Converter:
 
 
 def _write_mask(path: Path, train_ids: Picture, pair: Pair) -> None:
-    width, height = image_size(pair.image)
-    if train_ids.shape != (height, width):
+    with opened(pair.image) as file:
+        sizes = header(file, pair.image).sizes("auto")
+    size = train_ids.shape[1], train_ids.shape[0]
+    if size not in sizes:
         raise DataError(
-            f"different sizes (width x height): {pair.image} is {width}x{height}, {pair.mask} is "
-            f"{train_ids.shape[1]}x{train_ids.shape[0]}"
+            f"different sizes (width x height): {pair.image} is {text(sizes[0])}, {pair.mask} is {text(size)}"
         )
     write_png(path, train_ids + np.uint8(1))  # the ignore index wraps round to 0
 

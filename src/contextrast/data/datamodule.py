@@ -16,9 +16,10 @@ from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.device_transforms import augment_on_device
 from contextrast.data.files import FileDataset
-from contextrast.data.inspection import inspect_split
+from contextrast.data.inspection import check_classes_present, inspect_split
 from contextrast.data.labels import LabelTable
 from contextrast.data.loader import Loader, TrainLoader, collate, refuse_several
+from contextrast.data.orientation import Orientation, check_orientation
 from contextrast.data.sampler import EpochSampler
 from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
@@ -51,6 +52,9 @@ class SegmentationDataModule(LightningDataModule):
         pin_memory: Copy batches to page-locked memory, for faster transfer to a GPU.
         cache: Folder that keeps decoded files, see `DecodedCache`; ``None`` decodes them every time.
         cache_gib: GiB that it may hold.
+        orientation: What orientation tags of images (EXIF) do, see `Orientation`.
+        allow_absent_classes: Whether training goes on where a class has no pixel in the training split. Looked at where
+            the frequencies of the classes are not known, see `check_classes_present`.
         on_bad_sample: What happens where a training sample cannot be read: ``"error"`` stops, ``"skip"`` warns and
             takes another one. Evaluation always stops, since a score over fewer images would be another one.
         max_bad_samples: Bad samples after which ``"skip"`` stops, too, in each process.
@@ -77,6 +81,8 @@ class SegmentationDataModule(LightningDataModule):
         pin_memory: bool = False,
         cache: str | Path | None = None,
         cache_gib: float = 32.0,
+        orientation: Orientation = "auto",
+        allow_absent_classes: bool = False,
         on_bad_sample: OnBadSample = "error",
         max_bad_samples: int = 10,
     ) -> None:
@@ -89,11 +95,13 @@ class SegmentationDataModule(LightningDataModule):
             "max_bad_samples": (max_bad_samples, 0, math.inf),
         }.items():
             check_number(f"data.{key}", value, least, most, whole=True)
-        if augment not in get_args(Place):
-            raise ConfigError(f"data.augment={augment} is unknown; choose one of {', '.join(get_args(Place))}.")
-        if on_bad_sample not in get_args(OnBadSample):
-            known = ", ".join(get_args(OnBadSample))
-            raise ConfigError(f"data.on_bad_sample={on_bad_sample} is unknown; choose one of {known}.")
+        for key, (choice, known) in {
+            "augment": (augment, get_args(Place)),
+            "orientation": (orientation, get_args(Orientation)),
+            "on_bad_sample": (on_bad_sample, get_args(OnBadSample)),
+        }.items():
+            if choice not in known:
+                raise ConfigError(f"data.{key}={choice} is unknown; choose one of {', '.join(known)}.")
         if root is not None and "root" not in signature(dataset).parameters:
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
         self.batch_size = batch_size
@@ -103,6 +111,8 @@ class SegmentationDataModule(LightningDataModule):
         self.seed = seed
         self.pin_memory = pin_memory
         self.augment = augment
+        self.orientation: Orientation = orientation
+        self.allow_absent_classes = allow_absent_classes
         self.on_bad_sample = on_bad_sample
         self.max_bad_samples = max_bad_samples
         self._cache = None if cache is None else DecodedCache(cache, int(cache_gib * 2**30))
@@ -135,7 +145,10 @@ class SegmentationDataModule(LightningDataModule):
             transform = self._transform if split == "train" and self.augment == "cpu" else None
             dataset = self._make(**self._own, split=split, transform=transform)
             if isinstance(dataset, FileDataset):
-                dataset = dataset.cached(self._cache)
+                files = [made for made in self._datasets.values() if isinstance(made, FileDataset)]
+                # together: sizes in one split may tell what tags mean in another
+                check_orientation([one for made in (*files, dataset) for one in made.tagged], self.orientation)
+                dataset = dataset.oriented(self.orientation).cached(self._cache)
             self._datasets[split] = dataset
         return self._datasets[split]
 
@@ -160,11 +173,15 @@ class SegmentationDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the datasets that a stage needs, so that what is wrong with them shows before the first step."""
+        unread = "train" not in self._datasets
         fit = ("train", "val") if self.validate else ("train",)
         for split in {"fit": fit, "validate": ("val",), "test": ("test",)}.get(stage, ()):
             dataset = self.dataset(split)
             if split != "train":
                 self._check_sizes(dataset)
+            known = self.allow_absent_classes or dataset.labels.frequency is not None
+            if split == "train" and unread and not known and isinstance(dataset, FileDataset):
+                check_classes_present(dataset)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled batches of augmented crops, or with ``augment="gpu"`` of what the device makes them of.

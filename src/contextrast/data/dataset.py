@@ -101,6 +101,14 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """Where a sample's mask comes from, for messages."""
         return self.source(index)
 
+    def absence_hint(self, ignored: float) -> str:  # noqa: ARG002  # for datasets that know a reason
+        """Why a class may have no pixel, as a sentence for messages; empty if nothing is known.
+
+        Args:
+            ignored: Share of the pixels that are ignored.
+        """
+        return ""
+
     def submission(self, name: str, prediction: Picture) -> tuple[str, Picture]:
         """What a benchmark's server takes for one image of a split whose labels are withheld.
 

@@ -1,17 +1,18 @@
 """From files to arrays: images become RGB, masks keep their values, and nothing is clipped, wrapped or scaled."""
 
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from contextrast.data.formats import bits, header, is_float, is_lossy, largest, opened
 from contextrast.data.labels import IGNORE_INDEX
+from contextrast.data.orientation import Orientation, turned
 from contextrast.errors import DataError
 
 Picture = NDArray[np.uint8]
@@ -29,36 +30,116 @@ MAX_CLASSES: Final = 254
 MAX_VALUE: Final = 65535
 """Largest value of an index mask, which has up to 16 bits."""
 
-_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
-"""What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
+UNKNOWN: Final = 254
+"""Mark for what is no class and not ignored either, inside of the tables."""
 
-_UNKNOWN: Final = 254
-_STRETCH: Final = {"L;2": 85, "L;4": 17}  # pillow brings grey values of 2 and 4 bits to 0..255
-_QUARTER_TURNS: Final = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_STRETCHED: Final = {"L;2": 3, "L;4": 15}  # largest values of grey of 2 and 4 bits, which pillow brings to 0..255
 
 
-def decode_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
+def decode_image(path: Path, size: tuple[int, int] | None = None, orientation: Orientation = "auto") -> Picture:
     """Decode an image file to RGB; grey, palette and CMYK files are converted.
 
     Args:
-        path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits per channel.
-        size: Height and width of the image's mask, which decides about rotation: an image that has this size as it is
-            stored stays so (also where the tag asks for half a turn, or the image is square); one that has it only
-            when turned as its EXIF tag says is turned. Without a size, and where neither fits, it stays as stored.
+        path: A raster format (PNG, JPEG, WebP, BMP, TIFF, PPM, GIF, JPEG 2000), 8 bits per channel, one picture.
+        size: Height and width of the image's mask, if it has one.
+        orientation: What its orientation tag does, see `Orientation`.
 
     Returns:
         RGB uint8 ``[H, W, 3]``.
 
     Raises:
-        DataError: The file is missing, truncated, no image, or has more than 8 bits per channel.
+        DataError: The file is missing, truncated, no image, has several pages or frames, or more than 8 bits per
+            channel.
     """
     with opened(path) as file:
-        if file.mode.startswith(("I", "F")):  # pillow would clip these silently
-            raise DataError(f"{path} is not an image of 8 bits a channel; convert it to 8-bit RGB.")
+        _refuse_deep(file, path)
+        head = header(file, path)
+        turn = head.turns(orientation, None if size is None else size[::-1])
+        tiff = file.format == "TIFF"  # which pillow turns when it decodes
         image: Image.Image = file
-        if size is not None and file.size != size[::-1] and turned_size(file) == size[::-1]:
-            image = ImageOps.exif_transpose(file)
+        if turn != tiff:
+            file.load()
+            image = turned(file, head.tag, back=tiff)
         return np.asarray(image.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask of one value per pixel as its file has it.
+
+    Attributes:
+        values: uint8 or uint16 ``[H, W]``: indices into the palette, or grey values.
+        colors: What a viewer draws for each value, uint8 ``[V, 3]``; values beyond have no colour.
+        palette: Whether the colours are those of a palette, and not the grey of each value.
+    """
+
+    values: Indices
+    colors: NDArray[np.uint8]
+    palette: bool
+
+
+def read_mask_file(path: Path) -> MaskFile:
+    """Decode a mask of one value per pixel: grey of up to 16 bits, or with a palette.
+
+    Raises:
+        DataError: The file is missing, truncated, no image, has several channels, values outside 0..65535, or changed
+            its values when it was written (JPEG).
+    """
+    with opened(path) as file:
+        check_mask_file(file, path)
+        rawmode, most = str(file.tile[0].args) if file.tile else "", largest(file)
+        if file.mode == "LA":
+            _refuse_deep(file, path)
+        mode, pixels = file.mode, without_alpha(file, path) if file.mode == "LA" else file
+        values: NDArray[Any] = np.asarray(pixels)
+        palette = np.array((file.getpalette() or []) if mode == "P" else [], np.uint8).reshape(-1, 3)
+        gif = file.format == "GIF"
+    if values.ndim != 2 or values.dtype.kind not in "bui":
+        raise DataError(
+            f"{path} is not an index mask (one channel of whole numbers): it decodes to {values.shape} {values.dtype}. "
+            "Write the number of its class for each pixel; masks in colours are read by data=folder."
+        )
+    if mode == "P":
+        indices: NDArray[np.uint8] = values.astype(np.uint8)
+        if gif and indices.max() < len(palette) and _is_grey(palette[np.unique(indices)]):
+            return MaskFile(palette[indices][..., 0], _greys(255), palette=False)  # GIF has no other grey
+        if not (palette == _greys(255)[: len(palette)]).all():
+            return MaskFile(indices, palette, palette=True)
+    if values.dtype.kind == "b":
+        return MaskFile(values.astype(np.uint8), _greys(1), palette=False)
+    if values.min() < 0 or values.max() > MAX_VALUE:
+        raise DataError(f"{path} has values from {values.min()} to {values.max()}; masks have 0 to {MAX_VALUE}.")
+    if rawmode in _STRETCHED:
+        most = _STRETCHED[rawmode]
+    if most != 255:  # back from what pillow has brought to 0..255, or for PGM also to 0..65535
+        values = np.rint(values * (most / (255 if most < 255 else MAX_VALUE)))
+    narrow = most <= 255 and values.max() <= 255
+    kept: Indices = values.astype(np.uint8) if narrow else values.astype(np.uint16)
+    return MaskFile(kept, _greys(min(most, 255)), palette=False)
+
+
+def _is_grey(colors: NDArray[np.uint8]) -> bool:
+    return bool((colors == colors[:, :1]).all())
+
+
+def _greys(most: int) -> NDArray[np.uint8]:
+    """What a viewer draws for grey values from 0 to the largest one, uint8 ``[V, 3]``."""
+    levels: NDArray[np.uint8] = np.rint(np.arange(most + 1) * (255 / most)).astype(np.uint8)
+    return np.stack([levels] * 3, axis=1)
+
+
+def read_colors(path: Path) -> Picture:
+    """Decode a mask drawn in colours, RGB uint8 ``[H, W, 3]``.
+
+    Raises:
+        DataError: As `decode_image`, or it is lossy, has an orientation tag, or is transparent anywhere.
+    """
+    with opened(path) as file:
+        check_mask_file(file, path)
+        _refuse_deep(file, path)
+        see_through = file.mode in ("RGBA", "LA", "PA") or "transparency" in file.info
+        image = without_alpha(file.convert("RGBA"), path) if see_through else file.convert("RGB")
+        return np.asarray(image)
 
 
 def decode_indices(path: Path) -> Indices:
@@ -68,23 +149,51 @@ def decode_indices(path: Path) -> Indices:
         The file's values, uint8 or uint16 ``[H, W]``.
 
     Raises:
-        DataError: The file is missing, truncated, no image, has several channels, or values outside 0..65535.
+        DataError: As `read_mask_file`.
     """
-    with opened(path) as file:
-        rawmode = str(file.tile[0].args) if file.tile else ""
-        values: NDArray[Any] = np.asarray(file)
-    if values.ndim != 2 or values.dtype.kind not in "bui":
+    return read_mask_file(path).values
+
+
+def check_mask_file(file: ImageFile, path: Path) -> None:
+    """Refuse what no mask should be: lossy, or with an orientation tag, which some programs heed and others do not.
+
+    Raises:
+        DataError: It is.
+    """
+    if is_lossy(file, path):
+        raise DataError(f"{path} is compressed with losses, which change the values of masks; write them as PNG.")
+    tag = header(file, path).tag
+    if tag != 1:
         raise DataError(
-            f"{path} is not an index mask (one channel of whole numbers): it decodes to {values.shape} {values.dtype}. "
-            "Write the number of its class for each pixel; masks in colours are read by data=folder."
+            f"{path} is a mask with the orientation tag {tag}: programs differ in whether they turn it. Write it "
+            "upright and without the tag: magick mogrify -auto-orient, if it fits its image as a viewer shows both."
         )
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    if values.dtype == np.uint8:
-        return values // np.uint8(_STRETCH[rawmode]) if rawmode in _STRETCH else values
-    if values.min() < 0 or values.max() > MAX_VALUE:
-        raise DataError(f"{path} has values from {values.min()} to {values.max()}; masks have 0 to {MAX_VALUE}.")
-    return values.astype(np.uint16)
+
+
+def without_alpha(file: Image.Image, path: Path) -> Image.Image:
+    """A mask without its channel of transparency.
+
+    Raises:
+        DataError: Something is transparent: what is seen there is not the value that the file has.
+    """
+    opaque = np.asarray(file.getchannel("A")) == 255
+    if not opaque.all():
+        raise DataError(
+            f"{path} is transparent on {1 - opaque.mean():.1%} of its pixels, where its values cannot be seen. If they "
+            f"are right, drop the transparency: magick mogrify -alpha off {path.name}; else draw them without."
+        )
+    return file.convert(file.mode.removesuffix("A"))
+
+
+def _refuse_deep(file: ImageFile, path: Path) -> None:
+    """Refuse what pillow would clip, or cut to its upper bits, silently."""
+    depth = bits(file, path)
+    if depth > 8 or is_float(file) or file.mode.startswith(("I", "F")):
+        kind = "floating-point numbers" if is_float(file) else f"{depth} bits"
+        raise DataError(
+            f"{path} is not an image of 8 bits a channel: it has {kind}. Which range of them is seen is yours to say: "
+            f"magick {path.name} -level 0,4095 -depth 8 {path.stem}_8.png, where 4095 is the largest value of 12 bits."
+        )
 
 
 def decode_mask(path: Path) -> Picture:
@@ -111,20 +220,34 @@ class ValueMap:
     Args:
         train_ids: Train id, or the ignore index, for every value (0..65535) that a mask may have.
         expected: What a mask should look like, for messages: ``"Masks of toy have 0 (void) and 1..9."``
+        palette: Colours of the classes, in the order of their train ids. A mask whose own palette draws its values in
+            the colours of other classes is refused: its values were mixed up when it was saved.
     """
 
-    def __init__(self, train_ids: Mapping[int, int], expected: str) -> None:
+    def __init__(self, train_ids: Mapping[int, int], expected: str, palette: Sequence[Color] = ()) -> None:
         self.expected = expected
-        self._train_ids: Picture = np.full(MAX_VALUE + 1, _UNKNOWN, dtype=np.uint8)
+        self._train_ids: Picture = np.full(MAX_VALUE + 1, UNKNOWN, dtype=np.uint8)
         self._train_ids[list(train_ids)] = list(train_ids.values())
+        self._drawn = {color: train_id for train_id, color in enumerate(palette)}
 
     def __call__(self, path: Path) -> Picture:
         """Decode a mask file to train ids, uint8 ``[H, W]``.
 
         Raises:
-            DataError: As `decode_indices`, or an unknown value.
+            DataError: As `decode_indices`, or an unknown value, or a palette that says otherwise.
         """
-        return self.map(decode_indices(path), path)
+        file = read_mask_file(path)
+        mask = self.map(file.values, path)
+        if file.palette and self._drawn:
+            used = [value for value in np.unique(file.values).tolist() if value < len(file.colors)]
+            drawn = [self._drawn.get((red, green, blue)) for red, green, blue in file.colors[used].tolist()]
+            read = self._train_ids[used].tolist()
+            if None not in drawn and any(a != b for a, b in zip(drawn, read, strict=True) if b != IGNORE_INDEX):
+                raise DataError(
+                    f"{path} has a palette: by its values {used} its classes are {read}, by its colours {drawn}. "
+                    f"It was saved by a program that sorts colours: fetch or convert it again. {self.expected}"
+                )
+        return mask
 
     def map(self, values: Indices, path: Path) -> Picture:
         """Map values ``[H, W]`` that were read from a file to train ids, uint8 ``[H, W]``.
@@ -133,7 +256,7 @@ class ValueMap:
             DataError: An unknown value; the message names the file and the values as the file has them.
         """
         mask: Picture = self._train_ids[values]
-        unknown = mask == _UNKNOWN
+        unknown = mask == UNKNOWN
         if unknown.any():
             found = np.unique(values[unknown]).tolist()
             listed = ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")
@@ -153,7 +276,7 @@ class ColorMap:
     def __init__(self, train_ids: Mapping[Color, int], expected: str, tolerance: float = 0.0) -> None:
         self.expected = expected
         self.tolerance = tolerance
-        self._train_ids: Picture = np.full(1 << 24, _UNKNOWN, dtype=np.uint8)  # one entry an RGB colour
+        self._train_ids: Picture = np.full(1 << 24, UNKNOWN, dtype=np.uint8)  # one entry an RGB colour
         self._train_ids[_packed(np.array(list(train_ids)))] = list(train_ids.values())
 
     def __call__(self, path: Path) -> Picture:
@@ -162,10 +285,17 @@ class ColorMap:
         Raises:
             DataError: The file cannot be decoded, or too many of its pixels have an unknown colour.
         """
-        picture = decode_image(path)
+        return self.map(read_colors(path), path)
+
+    def map(self, picture: Picture, path: Path) -> Picture:
+        """Map colours ``[H, W, 3]`` that were read from a file to train ids, uint8 ``[H, W]``.
+
+        Raises:
+            DataError: Too many pixels have an unknown colour.
+        """
         packed = _packed(picture)
         mask: Picture = self._train_ids[packed]
-        unknown = mask == _UNKNOWN
+        unknown = mask == UNKNOWN
         if unknown.mean() > self.tolerance:
             seen: NDArray[np.bool_] = np.zeros(1 << 24, dtype=np.bool_)  # sorting them would take minutes
             seen[packed[unknown]] = True
@@ -182,52 +312,3 @@ def _packed(color: NDArray[Any]) -> NDArray[np.int32]:
     """Pack RGB ``[..., 3]`` into one number ``[...]``."""
     packed: NDArray[np.int32] = color.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
     return packed
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image or mask file, from its header.
-
-    Raises:
-        DataError: The file is missing or no image.
-    """
-    with opened(path) as file:
-        return file.size
-
-
-def turned_size(file: Image.Image) -> tuple[int, int] | None:
-    """Width and height of an opened image after the quarter turn that its EXIF tag asks for; ``None`` without one."""
-    if file.getexif().get(ExifTags.Base.Orientation) not in _QUARTER_TURNS:
-        return None
-    width, height = file.size
-    return height, width
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[ImageFile]:
-    """Open an image file; what goes wrong inside the ``with`` is said with its path.
-
-    Raises:
-        DataError: The file is missing, truncated, no image, or its header promises too many pixels.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device read without end
-            raise DataError(f"{path} is no regular file. Leave it out, or write the image into a file.")
-        with Image.open(path, formats=_FORMATS) as file:
-            _refuse_bomb(file.width * file.height)
-            yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces."
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        # pillow reports a damaged PNG as a SyntaxError
-        raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
-
-
-def _refuse_bomb(pixels: int) -> None:
-    """Refuse what pillow only warns of: images between its limit and twice as much take seconds and a gigabyte."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and pixels > limit:
-        raise Image.DecompressionBombError(f"Its header promises {pixels} pixels, the limit is {limit}.")

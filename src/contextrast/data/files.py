@@ -11,6 +11,7 @@ from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.labels import IGNORE_INDEX
+from contextrast.data.orientation import Orientation
 from contextrast.data.pairing import Pair, check_headers, given_path, header_sizes
 from contextrast.errors import ConfigError, DataError
 
@@ -21,6 +22,8 @@ class FileDataset(SegmentationDataset):
     Attributes:
         pairs: The files of the samples, in order.
         cache: Where decoded samples are kept; None for nowhere.
+        tagged: The images that have an orientation tag.
+        orientation: What such tags do.
 
     Args:
         pairs: Files; the header of each is read once, so that what is no image or has another size shows at once.
@@ -37,7 +40,8 @@ class FileDataset(SegmentationDataset):
         self, pairs: Sequence[Pair], decode: Callable[[Path], Picture], transform: Transform | None = None
     ) -> None:
         super().__init__(transform)
-        check_headers(pairs)
+        self.tagged = check_headers(pairs)
+        self.orientation: Orientation = "auto"
         self.pairs = pairs
         self.cache: DecodedCache | None = None
         self._decode = decode
@@ -71,18 +75,34 @@ class FileDataset(SegmentationDataset):
         if self.cache is None:
             return self._decoded(pair)
         files = [pair.image] if pair.mask is None else [pair.image, pair.mask]
-        return self.cache.read(files, self._decode, partial(self._decoded, pair))
+        return self.cache.read(files, (self._decode, self.orientation), partial(self._decoded, pair))
+
+    def train_ids(self, index: int) -> Picture:
+        """Read the mask of a sample alone, uint8 ``[H, W]``.
+
+        Raises:
+            DataError: It cannot be used, or there is none.
+        """
+        mask = self.pairs[index].mask
+        if mask is None:
+            raise DataError(f"{self.pairs[index].image} has no mask.")
+        return self._decode(mask)
 
     def cached(self, cache: DecodedCache | None) -> Self:
         """The same samples, kept in a cache once they are decoded."""
         return self._with(cache=cache)
 
+    def oriented(self, orientation: Orientation) -> Self:
+        """The same samples, with another rule for orientation tags; `check_orientation` says whether it fits."""
+        return self._with(orientation=orientation)
+
     def _decoded(self, pair: Pair) -> tuple[Picture, Picture]:
         if pair.mask is None:
-            image = decode_image(pair.image)
+            image = decode_image(pair.image, orientation=self.orientation)
             return image, np.full(image.shape[:2], IGNORE_INDEX, dtype=np.uint8)
         mask = self._decode(pair.mask)
-        return decode_image(pair.image, size=mask.shape), mask
+        height, width = mask.shape
+        return decode_image(pair.image, (height, width), self.orientation), mask
 
 
 def check_choice(key: str, value: str, known: Collection[str], dataset: str) -> None:

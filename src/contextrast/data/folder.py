@@ -1,40 +1,41 @@
 """A dataset of one's own: a folder of images and masks, and a file that names the classes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping
+from itertools import product
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
-from contextrast.data.classes_file import FORMAT, ClassesFile, read_classes
+from typing_extensions import override
+
+from contextrast.data.classes_file import FORMAT, read_classes
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import MAX_VALUE, Color, ColorMap, Picture, ValueMap, opened
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
+from contextrast.data.images import say_left_out
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.data.pairing import Pair, collecting, fail_if, image_files, match
+from contextrast.data.own_masks import Ignore, OwnMasks, Reading, Values
+from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.problems import collecting
 from contextrast.errors import ConfigError, DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
-Ignore = int | Sequence[int] | None
-Key = TypeVar("Key")
 
+_NAME: Final = "data=folder"
 _LAYOUTS: Final = (
     "It has to hold images/SPLIT/ and masks/SPLIT/, or SPLIT/images/ and SPLIT/masks/ (SPLIT: train, val, test), with "
     "an image and a mask of the same name each, and a classes file, classes.yaml or classes.txt. Name the folder by "
     f"data.root=PATH. {FORMAT}"
 )
-_LOSSY: Final = (".jpg", ".jpeg")
 _TRIED: Final = 8
+_ENDING: Final = re.compile(r"[_.\- ][^_.\- /]*")
 
 
 class Folder(FileDataset):
     """Images and masks of one's own.
 
     Layouts: ``images/SPLIT/NAME.jpg`` with ``masks/SPLIT/NAME.png``, or ``SPLIT/images/NAME.jpg`` with
-    ``SPLIT/masks/NAME.png``. The classes file, see `read_classes`, names the classes in the order of their train ids.
-    Masks are told apart file by file:
-
-    * Index masks, of one channel and up to 16 bits, or with a palette, whose colours are not looked at: the first class
-      has the value ``first_value``, the next one the value after it, and so on.
-    * Colour masks, of three or four channels: their colours are those of the classes file.
+    ``SPLIT/masks/NAME.png``; a name may have folders in it, ``site_1/b``. The classes file, see `read_classes`, names
+    the classes in the order of their train ids. What masks are read by, see `OwnMasks`.
 
     A few pairs are read at once, so that a classes file that does not fit shows before the first step.
 
@@ -44,6 +45,10 @@ class Folder(FileDataset):
         classes: The classes file, absolute or from ``root``; ``None``: ``classes.yaml`` or ``classes.txt`` there.
         ignore: What is unlabelled: a value of index masks, or an RGB colour of colour masks; ``None``: nothing.
         first_value: Value of the first class in index masks.
+        values: Value of each class in index masks, or a class for each value, where they do not count up.
+        masks: What masks are read by: ``"auto"``, ``"values"`` or ``"colors"``.
+        image_suffix: What the names of images have after what image and mask have in common; others are left out.
+        mask_suffix: The same of masks: ``"_mask"`` for ``a.jpg`` and ``a_mask.png``.
         transform: Augmentation.
 
     Raises:
@@ -59,15 +64,23 @@ class Folder(FileDataset):
         classes: str | Path | None = None,
         ignore: Ignore = IGNORE_INDEX,
         first_value: int = 0,
+        values: Values = None,
+        masks: Reading = "auto",
+        image_suffix: str = "",
+        mask_suffix: str = "",
         transform: Transform | None = None,
     ) -> None:
-        check_choice("split", split, get_args(Split), "data=folder")
+        check_choice("split", split, get_args(Split), _NAME)
+        check_choice("data.dataset.masks", masks, get_args(Reading), _NAME)
+        for key, suffix in {"image_suffix": image_suffix, "mask_suffix": mask_suffix}.items():
+            if not isinstance(suffix, str):
+                raise ConfigError(f"data.dataset.{key}={suffix} has to be text, such as _mask, or '' for none.")
         folder = existing_folder(root, "Data", _LAYOUTS)
         content = read_classes(folder, classes)
         self.labels = content.label_table(_name(folder))
-        pairs = _pairs(folder, split)
-        decode = _Decoder(content, ignore, first_value)
-        super().__init__(pairs, decode, transform)
+        decode = OwnMasks(content, ignore, first_value, values, masks)
+        self._swallows = ignore == IGNORE_INDEX and masks != "colors" and values is None
+        super().__init__(_pairs(folder, split, image_suffix, mask_suffix), decode, transform)
         if not collecting():  # who collects problems reads every mask anyway
             for index in range(0, len(self), -(-len(self) // _TRIED)):
                 self.read(index)
@@ -78,12 +91,23 @@ class Folder(FileDataset):
         folder = existing_folder(root, "Data", _LAYOUTS)
         return read_classes(folder, classes).label_table(_name(folder))
 
+    @override
+    def absence_hint(self, ignored: float) -> str:
+        if not ignored or not self._swallows:
+            return ""
+        two = len(self.labels.classes) == 2
+        values = " or their values (data.dataset.values=[0,255] data.dataset.ignore=null)" if two else ""
+        return (
+            f"{IGNORE_INDEX} is ignored (data.dataset.ignore), and {ignored:.1%} of the pixels in masks are. If it is "
+            f"a class, give the classes file colours for all classes ('{self.labels.classes[-1]} 255 255 255'){values}."
+        )
+
 
 def _name(folder: Path) -> str:
     return folder.resolve().name or "folder"
 
 
-def _pairs(folder: Path, split: Split) -> list[Pair]:
+def _pairs(folder: Path, split: Split, image_suffix: str, mask_suffix: str) -> list[Pair]:
     layouts = [
         {f"{kind}/{split}": kind for kind in ("images", "masks")},
         {f"{split}/{kind}": kind for kind in ("images", "masks")},
@@ -92,79 +116,40 @@ def _pairs(folder: Path, split: Split) -> list[Pair]:
     if parts is None:
         raise MissingSplitError(f"The data folder {folder} has no split {split!r}. {_LAYOUTS}")
     check_parts(folder, {name: folder / name for name in parts}, "Data", _LAYOUTS)
-    images, masks = (image_files(folder / name) for name in parts)
-    if not images and not masks:
+    found = [image_files(folder / name, subfolders=True) for name in parts]
+    if not any(found):
         raise DataError(f"There are no image files in {' and '.join(str(folder / name) for name in parts)}. {_LAYOUTS}")
-    lossy = [str(path) for path in masks.values() if path.suffix.lower() in _LOSSY]
-    fail_if(lossy, "JPEG changes the values of masks; write them as PNG")
-    return match(images, masks, sorted(images.keys() | masks.keys()), f"{split} at {folder}")
+    images, masks = (
+        _without(suffix, files, folder / name)
+        for suffix, files, name in zip((image_suffix, mask_suffix), found, parts, strict=True)
+    )
+    where = f"{split} at {folder}"
+    if not images.keys() & masks.keys():
+        where += _proposal(*found)
+    return match(images, masks, sorted(images.keys() | masks.keys()), where, lambda name: name.replace("/", "_"))
 
 
-class _Decoder:
-    """Reads a mask file, index or colour, as the classes file says."""
-
-    def __init__(self, classes: ClassesFile, ignore: Ignore, first_value: int) -> None:
-        count, self._path = len(classes.names), classes.path
-        _check_values(first_value, count)
-        value, color = _ignored(ignore)
-        self._values = ValueMap(
-            _with_ignored("value", value, {first_value + train_id: train_id for train_id in range(count)}),
-            f"{classes.path} names {count} class(es), for the values {first_value} to {first_value + count - 1}, and "
-            f"{'no value' if value is None else value} is ignored. Name the missing classes there, or change "
-            "data.dataset.first_value or data.dataset.ignore.",
-        )
-        self._colors = classes.colors and ColorMap(
-            _with_ignored("colour", color, {own: train_id for train_id, own in enumerate(classes.colors)}),
-            f"{classes.path} has {count} colour(s), and {'no colour' if color is None else list(color)} is ignored. "
-            "Name the missing ones there, or change data.dataset.ignore=[R,G,B]; edges must not be smoothed.",
-        )
-
-    def __call__(self, path: Path) -> Picture:
-        """Decode a mask to train ids ``[H, W]``."""
-        with opened(path) as file:
-            colored = file.mode in ("RGB", "RGBA")
-        if not colored:
-            return self._values(path)
-        if not self._colors:
-            raise DataError(
-                f"{path} is a colour mask, but {self._path} gives the classes no colours. Add them. {FORMAT}"
-            )
-        return self._colors(path)
+def _without(suffix: str, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Files whose names end in a suffix, by the names without it."""
+    others = [path.name for name, path in files.items() if not name.endswith(suffix)]
+    say_left_out(str(folder), {f"without {suffix!r} at the end of their names": others} if others else {})
+    return {name.removesuffix(suffix): path for name, path in files.items() if name.endswith(suffix)}
 
 
-def _ignored(ignore: Ignore) -> tuple[int | None, Color | None]:
-    """The value and the colour that are ignored."""
-    if ignore is None or (_is_whole(ignore) and isinstance(ignore, int) and 0 <= ignore <= MAX_VALUE):
-        return ignore, None
-    color = tuple(ignore) if isinstance(ignore, Sequence) else ()
-    if len(color) != 3 or not all(_is_whole(channel) and 0 <= channel <= 255 for channel in color):
-        raise ConfigError(
-            f"data.dataset.ignore={ignore} is neither a value in 0..{MAX_VALUE} nor an RGB colour [R,G,B] in 0..255; "
-            "null ignores nothing."
-        )
-    return None, (color[0], color[1], color[2])
+def _proposal(images: Collection[str], masks: Collection[str]) -> str:
+    """The suffixes with which names of images and masks would be the same, for a message; empty if there are none."""
+    for image_suffix, mask_suffix in product(_endings(images), _endings(masks)):
+        names = {name.removesuffix(image_suffix) for name in images if name.endswith(image_suffix)}
+        fitting = names & {name.removesuffix(mask_suffix) for name in masks if name.endswith(mask_suffix)}
+        if 2 * len(fitting) > len(names):
+            given = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+            settings = " ".join(f"data.dataset.{key}={suffix}" for key, suffix in given.items() if suffix)
+            return f" ({len(fitting)} of {len(names)} names fit with {settings})"
+    return ""
 
 
-def _check_values(first_value: object, count: int) -> None:
-    """Raise a `ConfigError` if the classes' values are none that a mask can have."""
-    last = MAX_VALUE + 1 - count
-    if not isinstance(first_value, int) or not _is_whole(first_value) or not 0 <= first_value <= last:
-        raise ConfigError(
-            f"data.dataset.first_value={first_value} has to be a whole number from 0 to {last}: masks have values up "
-            f"to {MAX_VALUE}, and there are {count} class(es)."
-        )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)  # a bool is an int too
-
-
-def _with_ignored(kind: str, ignored: Key | None, train_ids: dict[Key, int]) -> dict[Key, int]:
-    if ignored is None:
-        return train_ids
-    if ignored in train_ids:
-        raise ConfigError(
-            f"data.dataset.ignore={ignored} is the {kind} of class {train_ids[ignored]} too. Ignore another one, or "
-            "set data.dataset.first_value to the value of the first class."
-        )
-    return train_ids | {ignored: IGNORE_INDEX}
+def _endings(names: Collection[str]) -> list[str]:
+    """What names may end in, the shortest first: nothing, or parts of them that begin at a separator."""
+    ends = {name[found.start() :] for name in names for found in _ENDING.finditer(name)}
+    often = [end for end in ends if 3 * sum(name.endswith(end) for name in names) >= len(names)]  # beside a_color.png
+    return ["", *sorted(often, key=lambda end: (len(end), end))]

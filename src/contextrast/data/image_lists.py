@@ -3,7 +3,8 @@
 from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from contextrast.data.pairing import fail_if
+from contextrast.data.problems import fail_if
+from contextrast.data.text_files import normal, read_lines
 from contextrast.errors import DataError, MissingSplitError
 
 
@@ -18,7 +19,7 @@ def read_image_list(path: Path) -> list[str]:
         raise MissingSplitError(
             f"{path} does not exist; it lists the images of the split, a name per line. Fetch or write it."
         )
-    names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    names = [normal(line) for line in read_lines(path, errors="replace") if line]
     fail_if(
         [name for name, count in Counter(names).items() if count > 1],
         f"{path} names images more than once; leave one of each",

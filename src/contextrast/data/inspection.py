@@ -1,17 +1,27 @@
 """Reading a whole dataset to find out what is in it and what is wrong with it."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contextrast.data.dataset import SegmentationDataset
+from contextrast.data.files import FileDataset
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.parallel import in_processes
 from contextrast.errors import DataError
+
+log = logging.getLogger(__name__)
+
+_SHOWN: Final = 10
+_MOST_MASKS: Final = 2000  # that are looked through for absent classes: seconds to a minute
+_AT_A_TIME: Final = 32
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,7 @@ class Inspection:
         pixels: Labelled pixels of each class, int64 ``[N]``.
         ignored: Pixels that belong to no class.
         problems: What is wrong, each with the path of its file.
+        notes: What is to be looked at, likewise.
     """
 
     samples: int
@@ -31,6 +42,7 @@ class Inspection:
     pixels: NDArray[np.int64]
     ignored: int
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def unopened(cls, labels: LabelTable, problems: Collection[str]) -> Self:
@@ -51,6 +63,7 @@ class Inspection:
             "pixels": self.pixels.tolist(),
             "ignored_pixels": self.ignored,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
 
@@ -83,6 +96,60 @@ def inspect_split(
             pixels += counts
     classes = dataset.labels.num_classes
     return Inspection(len(read), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found))
+
+
+def absent_classes(dataset: SegmentationDataset, pixels: NDArray[np.int64], ignored: int) -> str | None:
+    """Say which classes have no pixel in a training split; None if all have one.
+
+    Args:
+        dataset: The split.
+        pixels: Labelled pixels of each class ``[N]``.
+        ignored: Pixels that belong to none.
+    """
+    absent = [name for name, count in zip(dataset.labels.classes, pixels, strict=True) if not count]
+    if not absent:
+        return None
+    hint = dataset.absence_hint(ignored / max(1, ignored + int(pixels.sum())))
+    return (
+        f"The training split has no pixel of {', '.join(absent[:_SHOWN])}{', ...' if len(absent) > _SHOWN else ''}, "
+        f"so nothing can be learned of it. {hint}{' ' if hint else ''}Mend masks or classes; "
+        "data.allow_absent_classes=true takes them as they are."
+    )
+
+
+def check_classes_present(dataset: FileDataset) -> None:
+    """Read masks of a training split until every class was seen, before anything is trained.
+
+    Where all classes are common, a few masks are enough. Of a split in which a class cannot be found, up to 2000 masks
+    are read, evenly spread; in a larger one it may be in another mask, which a warning says.
+
+    Raises:
+        DataError: A class has no pixel in all masks of the split.
+    """
+    read = min(len(dataset), _MOST_MASKS)
+    order = np.random.default_rng(0).permutation(read)  # else the masks of one scene after the other
+    indices = [int(place) * len(dataset) // read for place in order]
+    pixels: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
+    classes = dataset.labels.num_classes
+    with ThreadPoolExecutor(8) as pool:  # no loader: its processes would take a draw from the run's random numbers
+        for start in range(0, read, _AT_A_TIME):
+            for counts in pool.map(partial(_mask_counts, dataset), indices[start : start + _AT_A_TIME]):
+                pixels += counts
+            if pixels[:classes].all():
+                return
+    problem = absent_classes(dataset, pixels[:classes], int(pixels[IGNORE_INDEX]))
+    if problem is None or not pixels.any():  # none can be read: reading says why
+        return
+    if read == len(dataset):
+        raise DataError(problem)
+    log.warning("In %d of %d masks: %s", read, len(dataset), problem)
+
+
+def _mask_counts(dataset: FileDataset, index: int) -> NDArray[np.int64]:
+    try:
+        return np.bincount(dataset.train_ids(index).ravel(), minlength=256)
+    except Exception:  # whatever it is, reading the sample says it
+        return np.zeros(256, dtype=np.int64)
 
 
 class _Reader:

@@ -14,6 +14,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.io.matlab import matfile_version
 
+from contextrast.data.text_files import normal
 from contextrast.errors import DataError
 
 _LARGEST = np.iinfo(np.uint16).max
@@ -32,7 +33,7 @@ def mat_files(folder: Path) -> dict[str, Path]:
     Returns:
         Path by file name without suffix; empty where there is no such folder.
     """
-    return {path.stem: path for path in sorted(folder.glob("[!.]*.mat"))}
+    return {normal(path.stem): path for path in sorted(folder.glob("[!.]*.mat"))}
 
 
 def read_mat(path: Path, *variables: str) -> dict[str, NDArray[Any]]:

@@ -1,19 +1,17 @@
 """Finding image and mask files that belong together, with everything wrong said at once."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from contextrast.data.decoding import image_size, opened, turned_size
+from contextrast.data.decoding import check_mask_file
+from contextrast.data.formats import header, image_size, opened
 from contextrast.data.images import images_of, is_image
+from contextrast.data.orientation import Tagged, text
+from contextrast.data.problems import collecting, fail_if
+from contextrast.data.text_files import normal
 from contextrast.errors import ConfigError, DataError
-
-_SHOWN: Final = 10
-_collected: ContextVar[list[str] | None] = ContextVar("collected_problems", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +49,51 @@ def given_path(key: str, value: object) -> Path:
     return path
 
 
-def image_files(folder: Path) -> dict[str, Path]:
-    """List the image files of a folder (not of folders inside), sorted by name.
+def image_files(folder: Path, *, subfolders: bool = False) -> dict[str, Path]:
+    """List the image files of a folder, sorted by name.
+
+    Args:
+        folder: The folder.
+        subfolders: Whether to look into folders inside, and say what is left out, see `images_of`.
 
     Returns:
-        Path by file name without suffix; empty where there is no such folder.
+        Path by name: the path from the folder with ``/`` and without suffix, Unicode composed (NFC); empty where there
+        is no such folder.
 
     Raises:
         DataError: Two files differ in their suffix only, or the folder cannot be looked into.
     """
     files: dict[str, Path] = {}
     clashes = []
-    for path in images_of(folder):
-        if path.stem in files:
-            clashes.append(f"{files[path.stem].name} and {path.name}")
-        files[path.stem] = path
+    for path in images_of(folder, subfolders=subfolders):
+        name = normal(path.relative_to(folder).with_suffix("").as_posix())
+        if name in files:
+            clashes.append(f"{files[name].name} and {path.name}")
+        files[name] = path
     fail_if(clashes, f"{folder} has files that differ in their suffix only; remove one of each")
     return files
 
 
-def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable[str], where: str) -> list[Pair]:
+def last_part(name: str) -> str:
+    """A name without the folders before it."""
+    return name.rpartition("/")[2]
+
+
+def match(
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    names: Iterable[str],
+    where: str,
+    named: Callable[[str], str] = last_part,
+) -> list[Pair]:
     """Pair images and masks by name.
 
     Args:
         images: Image files by name.
         masks: Mask files by name.
-        names: Which to pair, in this order; keys of the two. Folders before a ``/`` do not enter the pair's name.
+        names: Which to pair, in this order; keys of the two.
         where: What is being read, for messages: ``"CamVid train (/data/CamVid)"``.
+        named: What a pair is called.
 
     Raises:
         DataError: An image has no mask, a mask has no image, or a name has neither; all are listed, up to ten.
@@ -87,7 +103,7 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
     for name in names:
         image, mask = images.get(name), masks.get(name)
         if image is not None and mask is not None:
-            pairs.append(Pair(name.rpartition("/")[2], image, mask))
+            pairs.append(Pair(named(name), image, mask))
         elif image is not None:
             problems.append(f"image without mask: {image}")
         elif mask is not None:
@@ -98,22 +114,26 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path], names: Iterable
     return pairs
 
 
-def check_headers(pairs: Collection[Pair]) -> None:
+def check_headers(pairs: Collection[Pair]) -> tuple[Tagged, ...]:
     """Read the header of every file: find non-images and unequal sizes before the first step, without decoding.
 
-    An image may have the mask's size as it is stored, or turned as its EXIF tag says, see `decode_image`. Masks that
-    are no image files by their suffix are left out.
+    An image may have the mask's size as it is stored, or as its orientation tag turns it. Masks that are no image files
+    by their suffix are left out. Whoever collects problems reads every file anyway: then none is reported.
+
+    Returns:
+        The images that have an orientation tag.
 
     Raises:
         DataError: Listing what is wrong, up to ten files.
     """
-    if collecting():
-        return
     with ThreadPoolExecutor(8) as pool:  # hides the latency of network file systems
-        problems = [problem for problem in pool.map(_header_problem, pairs) if problem]
-    fail_if(
-        problems, "Files that cannot be used; fetch them again or replace one of each pair (they are never resized)"
-    )
+        found = list(pool.map(_header, pairs))
+    if not collecting():
+        fail_if(
+            [problem for problem in found if isinstance(problem, str)],
+            "Files that cannot be used; fetch them again or replace one of each pair (they are never resized)",
+        )
+    return tuple(tagged for tagged in found if isinstance(tagged, Tagged))
 
 
 def header_sizes(pairs: Collection[Pair]) -> set[tuple[int, int]]:
@@ -127,52 +147,19 @@ def header_sizes(pairs: Collection[Pair]) -> set[tuple[int, int]]:
         return {(height, width) for width, height in pool.map(image_size, files)}
 
 
-@contextmanager
-def collected_problems() -> Iterator[list[str]]:
-    """Inside it `fail_if` adds problems to a list instead of raising, so that a checker can say all of them.
-
-    Headers are not looked at: who collects reads every file anyway.
-    """
-    problems: list[str] = []
-    token = _collected.set(problems)
-    try:
-        yield problems
-    finally:
-        _collected.reset(token)
-
-
-def collecting() -> bool:
-    """Whether this runs inside `collected_problems`."""
-    return _collected.get() is not None
-
-
-def fail_if(problems: Collection[str], message: str) -> None:
-    """Raise a `DataError` that lists the problems, up to ten, if there are any."""
-    collected = _collected.get()
-    if collected is not None:
-        collected.extend(f"{message}: {problem}" for problem in problems)
-    elif problems:
-        lines = [f"  {problem}" for problem in list(problems)[:_SHOWN]]
-        if len(problems) > _SHOWN:
-            lines.append(f"  ... and {len(problems) - _SHOWN} more")
-        raise DataError("\n".join([f"{message}:", *lines]))
-
-
-def _header_problem(pair: Pair) -> str | None:
+def _header(pair: Pair) -> Tagged | str | None:
+    """The image, if it has an orientation tag, or what is wrong with the pair."""
     try:
         with opened(pair.image) as file:
-            size = file.size
-            if pair.mask is None or not is_image(pair.mask):
-                return None
-            mask_size = image_size(pair.mask)
-            turned = turned_size(file) if size != mask_size else None
+            head = header(file, pair.image)
+        if pair.mask is None or not is_image(pair.mask):
+            return None
+        with opened(pair.mask) as file:
+            check_mask_file(file, pair.mask)
+            mask = header(file, pair.mask).shown
     except DataError as error:
         return str(error)
-    if mask_size in (size, turned):
-        return None
-    also = f" ({_text(turned)} turned as its EXIF tag says)" if turned else ""
-    return f"different sizes (width x height): {pair.image} is {_text(size)}{also}, {pair.mask} is {_text(mask_size)}"
-
-
-def _text(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+    if mask in head.sizes("auto"):
+        return Tagged(pair.image, head, mask) if head.tag != 1 else None
+    also = f" ({text(head.shown)} turned as its orientation tag says)" if head.shown != head.stored else ""
+    return f"different sizes (width x height): {pair.image} is {text(head.stored)}{also}, {pair.mask} is {text(mask)}"

@@ -7,7 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from contextrast.data.decoding import Picture, decode_image, image_size
+from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.formats import image_size
 from contextrast.errors import DataError
 
 _SESSIONS: Final = "sessions"

@@ -106,6 +106,7 @@ RULES: Final = (
     *_rules(Kind.EXECUTION, "samples depend on the seed alone", "data.num_workers", "data.pin_memory"),
     *_rules(Kind.EXECUTION, "how much is kept; what does not fit is decoded again", "data.cache_gib"),
     *_rules(Kind.EXECUTION, "when a run stops for its data; one that finishes is the same", "data.max_bad_samples"),
+    *_rules(Kind.EXECUTION, "whether a run starts; one that does is the same", "data.allow_absent_classes"),
     *_rules(Kind.EXECUTION, "images are predicted independently of those beside them", "data.eval_batch_size"),
     *_rules(Kind.EXECUTION, "views of an image that are predicted at once", "protocols.*.batch_size"),
     *_rules(Kind.EXECUTION, "which device computes; how many is trainer.devices", "trainer.accelerator", "device"),
@@ -134,7 +135,9 @@ RULES: Final = (
     *_rules(Kind.RESULT, "numbers that other settings take", "recipe.**"),
     *_rules(Kind.RESULT, "moves on what outlives a step", "callbacks.anchor_update.**"),
     *_rules(Kind.RESULT, "which weights are measured and saved", "callbacks.averaged_weights.**"),
-    *_rules(Kind.RESULT, "which images with which labels", "data", "data._target_", "data.dataset.**"),
+    *_rules(
+        Kind.RESULT, "which images with which labels", "data", "data._target_", "data.dataset.**", "data.orientation"
+    ),
     *_rules(
         Kind.RESULT,
         "what a step sees of the images",
