@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from contextrast.data import CamVid
 from tests.cli import commands
@@ -76,11 +77,100 @@ def run(tmp_path):
     """Runs the command; returns its exit code, what it printed, and what it wrote."""
 
     def call(*arguments, workers=0):
-        done = commands.run("check", *arguments, f"data.num_workers={workers}", "hydra.run.dir=run", cwd=tmp_path)
+        absent = [] if "data=folder" in arguments else ["data.allow_absent_classes=true"]  # in tiny copies
+        done = commands.run(
+            "check", *arguments, *absent, f"data.num_workers={workers}", "hydra.run.dir=run", cwd=tmp_path
+        )
         path = tmp_path / "run" / "check.json"
         return done.returncode, done, json.loads(path.read_text()) if path.exists() else None
 
     return call
+
+
+def folder(tmp_path, masks, classes, images=None):
+    """A folder of one's own with training pairs of 4 x 4 pixels, each mask a number or an array."""
+    root = tmp_path / "own"
+    for name, mask in masks.items():
+        save(root / "images" / "train" / f"{name}.png", grey(1, 4, 4))
+        save(root / "masks" / "train" / f"{name}.png", np.broadcast_to(mask, (4, 4)))
+    (root / "classes.txt").write_text(classes)
+    return root
+
+
+def test_a_class_without_a_pixel_in_training_is_a_problem(run, tmp_path):
+    root = folder(tmp_path, {"a": 0, "b": 1}, "road\ncar\nsky\n")
+    code, printed, report = run("data=folder", f"data.root={root}")
+    assert code == 1
+    (problem,) = report["splits"]["train"]["problems"]
+    assert "no pixel of sky" in problem
+    assert "255" not in problem
+    assert "data.allow_absent_classes=true" in printed.stdout
+    assert run("data=folder", f"data.root={root}", "data.allow_absent_classes=true")[0] == 0
+
+
+def test_a_class_that_the_ignored_value_swallows_is_hinted_at(run, tmp_path):
+    root = folder(tmp_path, {"a": np.repeat([[0, 255]], 2, axis=1)}, "background\nobject\n")
+    code, _, report = run("data=folder", f"data.root={root}")
+    assert code == 1
+    (problem,) = report["splits"]["train"]["problems"]
+    assert "255 is ignored (data.dataset.ignore), and 50.0% of the pixels" in problem
+    assert "object 255 255 255" in problem
+    settings = ["data.dataset.values=[0,255]", "data.dataset.ignore=null"]
+    assert all(setting in problem for setting in settings)
+    code, _, report = run("data=folder", f"data.root={root}", *settings)
+    assert (code, report["splits"]["train"]["pixels"]) == (0, [8, 8])
+    (root / "classes.txt").write_text("background 0 0 0\nobject 255 255 255\n")
+    code, _, report = run("data=folder", f"data.root={root}")
+    assert (code, report["splits"]["train"]["pixels"], report["splits"]["train"]["ignored_pixels"]) == (0, [8, 8], 0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "part"),
+    [
+        ("road 1 2 3\ncar\n", "car: no colour, while others have one"),
+        ("".join(f"c{number}\n" for number in range(300)), "it has 300 classes"),
+        ("thing\n", "'background' and 'thing'"),
+        ("road\nroad\n", "road is named twice"),
+    ],
+)
+def test_a_bad_classes_file_is_said_and_nothing_else(run, tmp_path, classes, part):
+    code, printed, report = run("data=folder", f"data.root={folder(tmp_path, {'a': 0}, classes)}")
+    assert (code, report) == (1, None)
+    assert part in printed.stderr
+    assert "Traceback" not in printed.stderr
+
+
+def test_pairs_of_which_none_is_complete(run, tmp_path):
+    root = folder(tmp_path, {"a": 0}, "road\ncar\n")
+    (root / "masks" / "train" / "a.png").rename(root / "masks" / "train" / "b.png")
+    code, printed, report = run("data=folder", f"data.root={root}")
+    assert code == 1
+    assert "2 problem(s)" in printed.stderr
+    assert report["splits"]["train"]["samples"] == 0
+
+
+def test_images_whose_orientation_is_ambiguous_are_listed(run, tmp_path):
+    root = folder(tmp_path, {"a": [0, 1, 0, 1], "b": 1}, "road\ncar\n")
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray(grey(1, 4, 4)).save(root / "images" / "train" / "a.png", exif=exif)
+    code, printed, report = run("data=folder", f"data.root={root}")
+    assert code == 0
+    (note,) = report["splits"]["train"]["notes"]
+    assert note == f"{root}/images/train/a.png has the orientation tag 3"
+    assert note in printed.stdout
+    assert "data.orientation=stored" in printed.stdout
+    code, printed, report = run("data=folder", f"data.root={root}", "data.orientation=stored")
+    assert (code, report["splits"]["train"]["notes"]) == (0, [])
+
+
+def test_scaled_values_are_recognised_with_their_map(run, tmp_path):
+    root = folder(tmp_path, {"a": [0, 127, 254, 0]}, "red\ngreen\nblue\n")
+    code, _, report = run("data=folder", f"data.root={root}")
+    assert code == 1
+    assert "data.dataset.values=[0,127,254]" in report["splits"]["train"]["problems"][0]
+    code, _, report = run("data=folder", f"data.root={root}", "data.dataset.values={0:0,127:1,254:2}")
+    assert (code, report["splits"]["train"]["pixels"]) == (0, [8, 4, 4])
 
 
 def test_a_folder_that_is_not_there(run):

@@ -269,3 +269,68 @@ def test_the_configuration_is_the_published_recipe(root, composed):
     module = build_datamodule({**config, "batch_size": 1})
     assert next(iter(module.train_dataloader()))["image"].shape == (1, 3, *config.crop)
     assert module.labels.num_classes == 19
+
+
+class TestCoarse:
+    """Beside the fine ones: coarse labels of the training images and of two more cities."""
+
+    @pytest.fixture
+    def coarse(self, root):
+        for split, names in {
+            "train": NAMES["train"],
+            "train_extra": ["augsburg_0_1", "jena_0_2"],
+            "val": NAMES["val"],
+        }.items():
+            for name in names:
+                city = name.split("_")[0]
+                if split == "train_extra":
+                    save(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", grey(5, 17, 35))
+                save(root / "gtCoarse" / split / city / f"{name}_gtCoarse_labelIds.png", np.full((17, 35), 26))
+        return root
+
+    @pytest.mark.parametrize(
+        ("training", "names", "cars"),
+        [
+            (["fine"], NAMES["train"], 0),
+            (["coarse"], NAMES["train"], 3),
+            (["extra"], ["augsburg_0_1", "jena_0_2"], 2),
+            (["coarse", "extra"], [*NAMES["train"], "augsburg_0_1", "jena_0_2"], 5),
+            (["fine", "extra"], [*NAMES["train"], "augsburg_0_1", "jena_0_2"], 2),
+        ],
+    )
+    def test_parts_of_training(self, coarse, training, names, cars):
+        dataset = Cityscapes(coarse, training=training)
+        assert [dataset.name(index) for index in range(len(dataset))] == names
+        assert sum(bool((dataset.read(index)[1] == 13).all()) for index in range(len(dataset))) == cars
+        val = Cityscapes(coarse, "val", training=training)
+        assert (val.read(0)[1] != 13).any()  # fine, as it is measured
+
+    def test_train_ids_and_the_archives_folders(self, coarse):
+        labels = next((coarse / "gtCoarse" / "train_extra").glob("jena/*"))
+        save(labels.with_name(labels.name.replace("labelIds", "labelTrainIds")), np.full((17, 35), 3))
+        (coarse / "gtCoarse").rename(coarse / "unpacked")
+        (coarse / "gtCoarse").mkdir()
+        (coarse / "unpacked").rename(coarse / "gtCoarse" / "gtCoarse")
+        (coarse / "leftImg8bit_trainextra" / "leftImg8bit").mkdir(parents=True)
+        extra = "leftImg8bit/train_extra"
+        (coarse / extra).rename(coarse / "leftImg8bit_trainextra" / extra)
+        dataset = Cityscapes(coarse, training=["extra"])
+        assert [int(dataset.read(index)[1][0, 0]) for index in range(2)] == [13, 3]
+        assert int(Cityscapes(coarse, training=["extra"], encoding="label_ids").read(1)[1][0, 0]) == 13
+
+    @pytest.mark.parametrize("training", [["fine", "coarse"], [], ["extra", "extra"], ["rough"]])
+    def test_parts_that_cannot_be_together(self, coarse, training):
+        with pytest.raises(
+            ConfigError, match=r"data\.dataset\.training=.*(fine or coarse|choose one of fine, coarse, extra)"
+        ):
+            Cityscapes(coarse, training=training)
+
+    def test_what_is_missing_is_said(self, root, coarse):
+        (root / "gtCoarse").rename(root / "elsewhere")
+        with pytest.raises(DataError, match=r"no gtCoarse/.*gtCoarse\.zip"):
+            Cityscapes(coarse, training=["extra"])
+
+    def test_the_configuration_reaches_it(self, coarse, composed):
+        settings = ("data.dataset.training=[fine,extra]", "data.num_workers=0", "data.batch_size=1")
+        module = build_datamodule(composed("train", "data=cityscapes", f"data.root={coarse}", *settings).data)
+        assert len(module.dataset("train")) == 5

@@ -28,3 +28,10 @@ def test_lists_without_names(tmp_path, content, error, words):
         path.write_text(content)
     with pytest.raises(error, match=rf"train\.txt {words}"):
         read_image_list(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marks_at_the_start_are_no_part_of_a_name(tmp_path, encoding):
+    path = tmp_path / "train.txt"
+    path.write_bytes("b\u00e4ume\nba\u0308che\n".encode(encoding))
+    assert read_image_list(path) == ["b\u00e4ume", "b\u00e4che"]  # composed, as the names of files are compared

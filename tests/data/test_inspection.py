@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
-from contextrast.data import CamVid, LabelTable, SegmentationDataset
-from contextrast.data.inspection import Inspection, inspect_split
+from contextrast.data import CamVid, Folder, LabelTable, SegmentationDataModule, SegmentationDataset
+from contextrast.data.inspection import Inspection, check_classes_present, inspect_split
 from contextrast.data.problems import collected_problems
+from contextrast.errors import DataError
 
 from .conftest import grey, save
 
@@ -77,3 +79,50 @@ def test_every_problem_of_a_folder_is_found_with_its_path(segnet_root):
     assert {part: sum(part in problem for problem in found.problems) for part in expected} == expected
     assert len(found.problems) == len(expected)
     assert (found.samples, found.pixels[0], found.pixels.sum()) == (4, 24, 24)  # only train_0 can be used
+
+
+class TestClassesOfTraining:
+    """A folder of one's own whose classes are looked for before anything is trained."""
+
+    @pytest.fixture
+    def module(self, tmp_path):
+        def make(masks, classes="road\ncar\n", **settings):
+            for split, values in {"train": masks, "val": [0]}.items():
+                for place, value in enumerate(values):
+                    save(tmp_path / "images" / split / f"{place}.png", grey(1))
+                    save(tmp_path / "masks" / split / f"{place}.png", np.full((4, 6), value))
+            (tmp_path / "classes.txt").write_text(classes)
+            return SegmentationDataModule(Folder, [4, 6], 1, root=tmp_path, num_workers=0, **settings)
+
+        return make
+
+    def test_one_without_a_pixel_stops_the_run(self, module):
+        with pytest.raises(DataError, match=r"no pixel of car, so .*data\.allow_absent_classes=true") as told:
+            module([0] * 40).setup("fit")
+        assert "255" not in str(told.value)
+        module([0] * 40, allow_absent_classes=True).setup("fit")
+        module([0] * 39 + [1]).setup("fit")
+
+    def test_255_is_hinted_at_where_masks_have_it(self, module):
+        with pytest.raises(DataError, match=r"no pixel of car.*255 is ignored.*60\.0% of the pixels.*car 255 255 255"):
+            module([0, 255, 255, 0, 255]).setup("fit")
+
+    def test_no_more_masks_are_read_than_it_takes(self, module, monkeypatch):
+        made = module([0, 1] * 100)
+        made.dataset("train")
+        read = []
+        train_ids = Folder.train_ids
+        monkeypatch.setattr(Folder, "train_ids", lambda *call: read.append(call[1]) or train_ids(*call))
+        check_classes_present(made.dataset("train"))
+        assert len(read) < 40
+
+    def test_in_more_masks_than_are_read_it_is_a_warning(self, module, monkeypatch, caplog):
+        monkeypatch.setattr("contextrast.data.inspection._MOST_MASKS", 5)
+        module([0] * 10).setup("fit")
+        assert "In 5 of 10 masks: " in caplog.text
+
+    def test_the_runs_random_numbers_stay_as_they_were(self, module):
+        made = module([0, 1])
+        before = torch.random.get_rng_state()
+        made.setup("fit")
+        assert torch.equal(before, torch.random.get_rng_state())

@@ -1,5 +1,6 @@
 """Cityscapes (Cordts et al., 2016): street scenes from 50 cities, 19 classes, with the benchmark server's format."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
@@ -14,17 +15,24 @@ from contextrast.data.files import FileDataset, check_choice, check_parts, exist
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
 from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.data.sampler import SampleKey
-from contextrast.errors import DataError, MissingSplitError
+from contextrast.errors import ConfigError, DataError, MissingSplitError
 
 Split = Literal["train", "val", "test"]
 Encoding = Literal["auto", "label_ids", "train_ids"]
 
-_IMAGE, _LABEL_IDS, TRAIN_IDS = "_leftImg8bit", "_gtFine_labelIds", "_gtFine_labelTrainIds"
+Part = Literal["fine", "coarse", "extra"]
+
+_IMAGE: Final = "_leftImg8bit"
+_LABEL_IDS, _COARSE_IDS = "_gtFine_labelIds", "_gtCoarse_labelIds"
+TRAIN_IDS, _COARSE_TRAIN_IDS = "_gtFine_labelTrainIds", "_gtCoarse_labelTrainIds"
+_ARCHIVES: Final = {"gtFine": "gtFine_trainvaltest.zip", "gtCoarse": "gtCoarse.zip"}
+_PARTS: Final = {"fine": ("train", "gtFine"), "coarse": ("train", "gtCoarse"), "extra": ("train_extra", "gtCoarse")}
 _LAYOUTS: Final = (
     "It has to hold leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png, both also "
     "below folders named after their archives, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip. These come "
-    "from https://www.cityscapes-dataset.com/ after registration, for non-commercial use. Name the folder by "
-    "data.root=PATH."
+    "from https://www.cityscapes-dataset.com/ after registration, for non-commercial use. What data.dataset.training "
+    "adds, leftImg8bit/train_extra/ and gtCoarse/, comes from leftImg8bit_trainextra.zip and gtCoarse.zip. Name the "
+    "folder by data.root=PATH."
 )
 
 
@@ -59,9 +67,14 @@ class Cityscapes(FileDataset):
     archives' names, ``leftImg8bit_trainvaltest/leftImg8bit/`` and ``gtFine_trainvaltest/gtFine/``. The split is the
     folder. The annotations of test are withheld: its masks are ignored everywhere, whatever files there are.
 
+    Training may take coarse annotations, too, ``gtCoarse/SPLIT/CITY/*_gtCoarse_labelIds.png``; validation is always
+    against fine ones.
+
     Args:
         root: The folder.
         split: ``"train"``, ``"val"`` or ``"test"``; only the files of this split have to exist.
+        training: What the training split is made of: ``"fine"``, the 2975 images with fine annotations; ``"coarse"``,
+            the same with coarse ones; ``"extra"``, the 19998 images of ``train_extra``, which have coarse ones alone.
         encoding: Which label files are read. ``"label_ids"``: ``*_gtFine_labelIds.png`` as distributed, mapped to
             train ids when read. ``"train_ids"``: ``*_gtFine_labelTrainIds.png``, which
             ``scripts/prepare_cityscapes.py`` or the official scripts write. ``"auto"``: train ids where an image has
@@ -81,6 +94,7 @@ class Cityscapes(FileDataset):
         self,
         root: str | Path | None = None,
         split: Split = "train",
+        training: Sequence[Part] = ("fine",),
         encoding: Encoding = "auto",
         label_root: str | Path | None = None,
         transform: Transform | None = None,
@@ -90,27 +104,10 @@ class Cityscapes(FileDataset):
         folder = existing_folder(root, "Cityscapes", _LAYOUTS)
         self.split = split
         self.withheld = split == "test"
-        pictures, self._annotations = part_folder(folder, "leftImg8bit"), part_folder(folder, "gtFine")
-        given = (
-            self._annotations
-            if label_root is None
-            else part_folder(given_path("data.dataset.label_root", label_root), "gtFine")
-        )
-        needed = {"leftImg8bit": pictures}
-        if split != "test":
-            needed["gtFine" if label_root is None else str(given)] = given
-        check_parts(folder, needed, "Cityscapes", _LAYOUTS)
-        images = _files(pictures / split, _IMAGE)
-        if not images:
-            raise MissingSplitError(
-                f"Cityscapes has no split {split!r} at {folder}: no *{_IMAGE}.png in {pictures / split}/CITY/. "
-                f"Splits found: {splits_found(pictures)}."
-            )
-        if split == "test":
-            pairs = [Pair(name, image, None) for name, image in images.items()]
-        else:
-            masks = _masks(given / split, encoding)
-            pairs = match(images, masks, sorted(images.keys() | masks.keys()), f"Cityscapes {split} at {folder}")
+        self._annotations = part_folder(folder, "gtFine")
+        pairs: list[Pair] = []
+        for part, kind in _parts(training) if split == "train" else [(split, "gtFine")]:
+            pairs += _pairs(folder, part, kind, encoding, label_root)
         super().__init__(pairs, _decode, transform)
 
     @override
@@ -171,13 +168,60 @@ def to_train_ids(path: Path) -> Picture:
 
 
 def _decode(path: Path) -> Picture:
-    return _FROM_TRAIN_IDS(path) if path.stem.endswith(TRAIN_IDS) else _FROM_LABEL_IDS(path)
+    return _FROM_TRAIN_IDS(path) if path.stem.endswith((TRAIN_IDS, _COARSE_TRAIN_IDS)) else _FROM_LABEL_IDS(path)
 
 
-def part_folder(folder: Path, name: str) -> Path:
-    """Where ``leftImg8bit`` or ``gtFine`` is, or would be: where the archives' names are kept, one level down."""
-    archived = folder / f"{name}_trainvaltest" / name
-    return archived if archived.is_dir() and not (folder / name).is_dir() else folder / name
+def part_folder(folder: Path, name: str, split: str = "") -> Path:
+    """Where ``leftImg8bit``, ``gtFine`` or ``gtCoarse`` is, or would be.
+
+    Args:
+        folder: The dataset's folder.
+        name: Of the part.
+        split: What is to be in it. Where the archives' names are kept, it is one level down in one of them.
+    """
+    archived = (folder / archive / name for archive in (f"{name}_trainvaltest", f"{name}_trainextra", name))
+    places = [place for place in (folder / name, *archived) if (place / split).is_dir()]
+    return places[0] if places else folder / name
+
+
+def _parts(training: Sequence[Part]) -> list[tuple[str, str]]:
+    """Folders of images and of annotations that make the training split.
+
+    Raises:
+        ConfigError: Unknown ones, none, or the same images twice.
+    """
+    given = list(training) if not isinstance(training, str) else [training]
+    for part in given:
+        check_choice("data.dataset.training", part, get_args(Part), "Cityscapes")
+    parts = [_PARTS[part] for part in given]
+    if not parts or len({images for images, _ in parts}) < len(parts):
+        raise ConfigError(
+            f"data.dataset.training=[{','.join(given)}] has to be a list of fine or coarse, which are the same images, "
+            "and extra, such as [fine,extra]."
+        )
+    return parts
+
+
+def _pairs(folder: Path, split: str, kind: str, encoding: Encoding, label_root: str | Path | None) -> list[Pair]:
+    """Images of a folder of ``leftImg8bit`` with their annotations of a kind, ``gtFine`` or ``gtCoarse``."""
+    pictures = part_folder(folder, "leftImg8bit", split)
+    given = part_folder(
+        folder if label_root is None else given_path("data.dataset.label_root", label_root), kind, split
+    )
+    needed = {"leftImg8bit": pictures}
+    if split != "test":
+        needed[kind if label_root is None else str(given)] = given
+    check_parts(folder, needed, "Cityscapes", _LAYOUTS)
+    images = _files(pictures / split, _IMAGE)
+    if not images:
+        raise MissingSplitError(
+            f"Cityscapes has no split {split!r} at {folder}: no *{_IMAGE}.png in {pictures / split}/CITY/. "
+            f"Splits found: {splits_found(pictures)}."
+        )
+    if split == "test":
+        return [Pair(name, image, None) for name, image in images.items()]
+    masks = _masks(given / split, kind, encoding)
+    return match(images, masks, sorted(images.keys() | masks.keys()), f"Cityscapes {split} at {folder}")
 
 
 def _files(split: Path, ending: str) -> dict[str, Path]:
@@ -187,13 +231,15 @@ def _files(split: Path, ending: str) -> dict[str, Path]:
     return {stem.removesuffix(ending): path for stem, path in files if stem.endswith(ending)}
 
 
-def _masks(split: Path, encoding: Encoding) -> dict[str, Path]:
-    endings = {"auto": (_LABEL_IDS, TRAIN_IDS), "label_ids": (_LABEL_IDS,), "train_ids": (TRAIN_IDS,)}[encoding]
+def _masks(split: Path, kind: str, encoding: Encoding) -> dict[str, Path]:
+    labels, train_ids = (_LABEL_IDS, TRAIN_IDS) if kind == "gtFine" else (_COARSE_IDS, _COARSE_TRAIN_IDS)
+    endings = {"auto": (labels, train_ids), "label_ids": (labels,), "train_ids": (train_ids,)}[encoding]
     masks = {name: path for ending in endings for name, path in _files(split, ending).items()}  # later ones win
     if not masks:
         raise DataError(
             f"No label files in {split}/CITY/: data.dataset.encoding={encoding} reads "
-            f"{' and '.join(f'*{ending}.png' for ending in endings)}. *{_LABEL_IDS}.png come with "
-            f"gtFine_trainvaltest.zip, *{TRAIN_IDS}.png are written by scripts/prepare_cityscapes.py."
+            f"{' and '.join(f'*{ending}.png' for ending in endings)}. *{labels}.png come with "
+            f"{_ARCHIVES[kind]}, *{train_ids}.png are written by scripts/prepare_cityscapes.py (fine ones) or the "
+            "official scripts."
         )
     return masks

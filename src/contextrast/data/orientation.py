@@ -106,9 +106,9 @@ def check_orientation(tagged: Sequence[Tagged], orientation: Orientation) -> Non
         fail_if(
             [f"{one.path} has the orientation tag {one.header.tag}" for one in tagged if stored and one.ambiguous],
             f"The mask of {stored.path if stored else ''} fits it as it is stored, not as a viewer shows it, and these "
-            "fit their masks both ways. Set data.orientation=stored if masks were drawn on stored pictures, "
-            "data.orientation=viewer if on what a viewer shows; or turn the pixels and remove the tags "
-            "(magick mogrify -auto-orient)",
+            "fit their masks both ways. Set data.orientation=stored if all masks were drawn on stored pictures; else "
+            "turn the pixels of images whose masks fit what a viewer shows, without their tags (magick mogrify "
+            "-auto-orient), and set it then",
         )
     else:
         fail_if(
