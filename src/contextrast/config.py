@@ -273,7 +273,10 @@ def _check_resolved(settings: Any) -> None:
         for value in settings:
             _check_resolved(value)
     elif isinstance(settings, str) and "${" in settings:
-        raise ConfigError(f"{settings!r} is not allowed: settings that are built from hold values, no interpolations.")
+        raise ConfigError(
+            f"{settings!r} is not allowed: settings that are built from hold values, no interpolations. "
+            "A file or folder that is called so is reached by a link with another name."
+        )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

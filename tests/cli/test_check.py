@@ -1,6 +1,7 @@
 """A whole dataset is read and summed up, everything wrong with it is said, and the exit code tells which it was."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -171,6 +172,23 @@ def test_scaled_values_are_recognised_with_their_map(run, tmp_path):
     assert "data.dataset.values=[0,127,254]" in report["splits"]["train"]["problems"][0]
     code, _, report = run("data=folder", f"data.root={root}", "data.dataset.values={0:0,127:1,254:2}")
     assert (code, report["splits"]["train"]["pixels"]) == (0, [8, 4, 4])
+
+
+@pytest.mark.parametrize("name", ["a=b", "a,b", "a[1]", "a{1}", "a b", "a(1)", "a'b", "a#1"])
+def test_names_that_the_command_line_would_read_otherwise(run, tmp_path, name):
+    root = folder(tmp_path, {"a": [0, 1, 0, 1]}, "road\ncar\n").rename(tmp_path / name)
+    code, printed, report = run("data=folder", f"data.root={root}")
+    assert code == 0 or re.search("quote", printed.stderr)
+    code, _, report = run("data=folder", f'data.root="{root}"', f'data.dataset.classes="{root}/classes.txt"')
+    assert (code, report["splits"]["train"]["pixels"]) == (0, [8, 8])
+
+
+@pytest.mark.parametrize("escape", ["", "\\"])
+def test_names_that_are_interpolations_are_told_the_way_out(run, tmp_path, escape):
+    folder(tmp_path, {"a": [0, 1, 0, 1]}, "road\ncar\n").rename(tmp_path / "${x}")
+    code, printed, _ = run("data=folder", f"data.root={tmp_path}/{escape}${{x}}")
+    assert code == 1
+    assert "link" in printed.stderr
 
 
 def test_a_folder_that_is_not_there(run):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from contextrast.data import IGNORE_INDEX
+from contextrast.data import ADE20K, IGNORE_INDEX, CamVid, Cityscapes, CocoStuff10k
 from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask, read_colors
 from contextrast.data.formats import image_size
 from contextrast.data.orientation import QUARTER_TURNS
@@ -398,3 +398,31 @@ def test_colors_are_looked_up_and_a_few_others_ignored(tmp_path):
         DataError, match=r"x\.png has colours of no class on 25\.0% of its pixels: \[9, 9, 9\]\. Look\."
     ):
         ColorMap(colors, "Look.", tolerance=0.2)(path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "image", "mask", "first"),
+    [
+        (ADE20K, "images/training/a.jpg", "annotations/training/a.png", 1),
+        (CamVid, "train/a.png", "trainannot/a.png", 0),
+        (Cityscapes, "leftImg8bit/train/ulm/a_leftImg8bit.png", "gtFine/train/ulm/a_gtFine_labelTrainIds.png", 0),
+        (CocoStuff10k, "images/train2014/a.jpg", "annotations/train2014/a_labelTrainIds.png", 1),
+    ],
+)
+def test_published_masks_that_were_saved_again_with_sorted_colors_are_refused(tmp_path, dataset, image, mask, first):
+    colors = np.array(dataset.labels.palette, np.uint8)
+    ids = np.array([[1, 5, 3, 3, 3, 1]] * 4)
+    save(tmp_path / image, np.zeros((4, 6, 3)))
+    drawn = Image.fromarray((ids + first).astype(np.uint8)).convert("P")
+    drawn.putdata((ids + first).ravel().tolist())
+    drawn.putpalette([0] * 3 * first + colors.ravel().tolist()[: 3 * (256 - first)])
+    path = tmp_path / mask
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn.save(path)
+    assert dataset(tmp_path).read(0)[1].tolist() == ids.tolist()
+    again = drawn.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=3)
+    again.putpalette([0] * 3 * first + again.getpalette()[:9])
+    again = again.point(lambda index: index + first)
+    again.save(path)
+    with pytest.raises(DataError, match="has a palette: by its values"):
+        dataset(tmp_path).read(0)

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from contextrast.cli.sweeps import FailedJobs
 from contextrast.config import config_directory
@@ -59,8 +59,9 @@ _BY_NUMBER: Final = {
 """What to do about the system's errors, by their numbers."""
 
 _BY_KIND: Final[dict[type[Exception], str]] = {
-    OverrideParseException: "Write KEY=VALUE, lists as KEY=[1,2]; quote what has other characters: 'KEY=\"a=1, b\"'.",
+    OverrideParseException: "Write KEY=VALUE, lists as KEY=[1,2]; quote other characters: 'KEY=\"/data/a=1, b\"'.",
     FileExistsError: "This is a file where a folder has to be: move it, or name another one with hydra.run.dir=PATH.",
+    InterpolationResolutionError: "${...} refers to another setting; for a path with it use a link.",
     MisconfigurationException: "Change the trainer's settings: trainer.KEY=VALUE, or trainer=cpu.",
 }
 """What to do about errors of others that say nothing of it."""

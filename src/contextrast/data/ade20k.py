@@ -22,6 +22,7 @@ _LAYOUTS: Final = (
 _VALUES: Final = ValueMap(
     {0: IGNORE_INDEX} | {value: value - 1 for value in range(1, 151)},
     "Masks of ADEChallengeData2016 have 0 for what is not evaluated and 1..150 for the classes.",
+    LabelTable.load("ade20k").palette,
 )
 
 

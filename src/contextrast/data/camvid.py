@@ -21,6 +21,7 @@ _IMAGES, _LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 _SEGNET_IDS: Final = ValueMap(
     {**{value: value for value in range(11)}, 11: IGNORE_INDEX, IGNORE_INDEX: IGNORE_INDEX},
     f"Masks of SegNet's CamVid have 0..10 for the classes and 11 (or {IGNORE_INDEX}) for void.",
+    LabelTable.load("camvid").palette,
 )
 _LAYOUTS: Final = (
     "Two layouts are read: SegNet's (train/ trainannot/ val/ valannot/ test/ testannot/, optionally with train.txt, "

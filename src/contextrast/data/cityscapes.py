@@ -52,11 +52,13 @@ _FROM_LABEL_IDS: Final = ValueMap(
     _TRAIN_ID_OF,
     f"Files *{_LABEL_IDS}.png have label ids, 0..33. A file of train ids (0..18 and {IGNORE_INDEX}) has to be named "
     f"*{TRAIN_IDS}.png.",
+    LabelTable.load("cityscapes").palette,
 )
 _FROM_TRAIN_IDS: Final = ValueMap(
     {**{train_id: train_id for train_id in range(19)}, IGNORE_INDEX: IGNORE_INDEX},
     f"Files *{TRAIN_IDS}.png have train ids, 0..18 and {IGNORE_INDEX}. A file of label ids (0..33) has to be named "
     f"*{_LABEL_IDS}.png.",
+    LabelTable.load("cityscapes").palette,
 )
 
 

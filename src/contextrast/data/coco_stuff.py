@@ -43,6 +43,7 @@ _FROM_MASKS: Final = ValueMap(
     {0: IGNORE_INDEX, **{train_id + 1: train_id for train_id in range(len(_TABLE["classes"]))}},
     f"Masks *{MASK_SUFFIX}.png of COCO-Stuff 10k have 0 for unlabelled and 1..{len(_TABLE['classes'])} for the "
     "classes; those of COCO-Stuff 164k have other values.",
+    LabelTable.load("coco_stuff10k").palette,
 )
 
 

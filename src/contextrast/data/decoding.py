@@ -228,7 +228,9 @@ class ValueMap:
         self.expected = expected
         self._train_ids: Picture = np.full(MAX_VALUE + 1, UNKNOWN, dtype=np.uint8)
         self._train_ids[list(train_ids)] = list(train_ids.values())
-        self._drawn = {color: train_id for train_id, color in enumerate(palette)}
+        self._drawn: dict[Color, list[int]] = {}  # COCO-Stuff has colours that several classes share
+        for train_id, color in enumerate(palette):
+            self._drawn.setdefault(color, []).append(train_id)
 
     def __call__(self, path: Path) -> Picture:
         """Decode a mask file to train ids, uint8 ``[H, W]``.
@@ -240,12 +242,13 @@ class ValueMap:
         mask = self.map(file.values, path)
         if file.palette and self._drawn:
             used = [value for value in np.unique(file.values).tolist() if value < len(file.colors)]
-            drawn = [self._drawn.get((red, green, blue)) for red, green, blue in file.colors[used].tolist()]
+            drawn = [self._drawn.get((red, green, blue), []) for red, green, blue in file.colors[used].tolist()]
             read = self._train_ids[used].tolist()
-            if None not in drawn and any(a != b for a, b in zip(drawn, read, strict=True) if b != IGNORE_INDEX):
+            if all(drawn) and any(one not in ids for one, ids in zip(read, drawn, strict=True) if one != IGNORE_INDEX):
                 raise DataError(
-                    f"{path} has a palette: by its values {used} its classes are {read}, by its colours {drawn}. "
-                    f"It was saved by a program that sorts colours: fetch or convert it again. {self.expected}"
+                    f"{path} has a palette: by its values {used} its classes are {read}, by its colours "
+                    f"{[ids[0] for ids in drawn]}. It was saved by a program that sorts colours: fetch or convert it "
+                    f"again. {self.expected}"
                 )
         return mask
 

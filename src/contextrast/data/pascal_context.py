@@ -42,6 +42,7 @@ _FROM_459: Final = ValueMap(
 _FROM_MASKS: Final = ValueMap(
     {0: IGNORE_INDEX, **{train_id + 1: train_id for train_id in range(len(_TABLE["classes"]))}},
     f"Masks in {MASKS} have 0 for what is ignored and 1..{len(_TABLE['classes'])} for the classes.",
+    LabelTable.load("pascal_context").palette,
 )
 
 
