@@ -20,7 +20,7 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000"
 _WITH_FRAMES: Final = ("GIF", "PNG", "WEBP", "TIFF")  # not JPEG: what cameras add to a photograph is no further page
 _BITS, _NEW_SUBFILE, _SAMPLE_FORMAT, _WIDTH, _HEIGHT = 258, 254, 339, 256, 257  # tags of TIFF
 _REDUCED_OR_MASK: Final = 0b101  # kinds of TIFF's pages: overviews of another page, and what is transparent in it
-_PNG_HEADER: Final = 8
+_TAIL: Final = 1 << 17  # bytes: tags have 64 KiB at most
 _J2K_SIZE, _J2K_CODING = b"\xff\x4f\xff\x51", b"\xff\x52"
 
 
@@ -182,11 +182,7 @@ def _orientation(file: ImageFile, path: Path) -> int:
 
 
 def _late_exif(path: Path) -> bool:
-    """Whether a PNG has its EXIF tags behind its pixels."""
+    """Whether a PNG seems to have EXIF tags behind its pixels; asked of its end alone, as files may be on a network."""
     with path.open("rb") as content:
-        content.seek(_PNG_HEADER)
-        while len(chunk := content.read(8)) == 8:
-            if chunk[4:] == b"eXIf":
-                return True
-            content.seek(int.from_bytes(chunk[:4], "big") + 4, 1)
-    return False
+        content.seek(max(0, path.stat().st_size - _TAIL))
+        return b"eXIf" in content.read()
