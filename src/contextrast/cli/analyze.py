@@ -17,8 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich import get_console
-
 from contextrast.analysis import FIGURES, Analysis, Study, comparable
 from contextrast.analysis.comparison import short_names
 from contextrast.analysis.drawing import Pictured, file_name
@@ -31,6 +29,7 @@ from contextrast.data.loader import Loader, collate
 from contextrast.errors import CheckpointError, ConfigError, DataError
 from contextrast.models.devices import chosen_device
 from contextrast.runs.files import environment, write_json
+from contextrast.terminal import say
 from contextrast.training.assembly import build_datamodule
 
 NEEDS = {"tsne": ("sklearn", "t-SNE"), "grad_cam": ("pytorch_grad_cam", "Grad-CAM")}
@@ -106,7 +105,7 @@ def analyze(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
     }
     write_json(folder / "analysis.json", {**header, "figures": found, "environment": environment()})
-    get_console().print(f"Figures and numbers: {folder}", soft_wrap=True)
+    say(f"Figures and numbers: {folder}")
 
 
 def refuse_analysed(folder: Path) -> None:
@@ -149,11 +148,10 @@ def open_data(arguments: argparse.Namespace, checkpoints: Sequence[Checkpoint]) 
     given = {} if arguments.data_root is None else {"root": arguments.data_root}
     datamodule = build_datamodule({**checkpoints[0].data, **given}, DATA)
     for checkpoint in checkpoints:
-        if checkpoint.labels.classes != datamodule.labels.classes:
+        if difference := checkpoint.labels.difference(datamodule.labels):
             raise CheckpointError(
-                f"{checkpoint.path} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name}, the "
-                f"data has {datamodule.labels.num_classes} of {datamodule.labels.name}. Analyse networks of the same "
-                "classes together, on data that has them."
+                f"{checkpoint.path} and the data have other classes: {difference}. Analyse networks of the same "
+                "classes together, on data that has them in the same order."
             )
     return datamodule
 

@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich import get_console
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import command
@@ -14,6 +13,7 @@ from contextrast.data.images import find_images
 from contextrast.errors import ConfigError
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
 from contextrast.runs.files import write_json
+from contextrast.terminal import say
 
 
 def export(config: DictConfig) -> None:
@@ -43,13 +43,11 @@ def export(config: DictConfig) -> None:
         unverified.replace(target)
     write_json(run_dir / "metadata.json", {**metadata, "verified": verified})
     (run_dir / "README.md").write_text(model_card(metadata, form.name, form.recipe), encoding="utf-8")
-    console = get_console()
-    console.print(
+    say(
         f"{target}: differs from the network by at most {verified['largest_difference']:.1e} of the largest logit on "
-        f"{len(verified['shapes'])} batches of different sizes, {len(pictures)} of them photographs.",
-        soft_wrap=True,
+        f"{len(verified['shapes'])} batches of different sizes, {len(pictures)} of them photographs."
     )
-    console.print(f"Input: {form.takes}. Licence: {metadata['licence']}", soft_wrap=True, markup=False, highlight=False)
+    say(f"Input: {form.takes}. Licence: {metadata['licence']}")
 
 
 main = command("export")(export)

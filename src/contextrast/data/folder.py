@@ -1,6 +1,7 @@
 """A dataset of one's own: a folder of images and masks, and a file that names the classes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -64,7 +65,7 @@ class Folder(FileDataset):
         check_choice("split", split, get_args(Split), "data=folder")
         folder = existing_folder(root, "Data", _LAYOUTS)
         content = read_classes(folder, classes)
-        self.labels = content.label_table(_name(folder))
+        self.labels = _labels(content, folder, first_value)
         pairs = _pairs(folder, split)
         decode = _Decoder(content, ignore, first_value)
         super().__init__(pairs, decode, transform)
@@ -73,14 +74,19 @@ class Folder(FileDataset):
                 self.read(index)
 
     @classmethod
-    def labels_for(cls, root: str | Path | None = None, classes: str | Path | None = None, **_: Any) -> LabelTable:
-        """The classes that the classes file names."""
+    def labels_for(
+        cls, root: str | Path | None = None, classes: str | Path | None = None, first_value: int = 0, **_: Any
+    ) -> LabelTable:
+        """The classes that the classes file names, with the values of index masks."""
         folder = existing_folder(root, "Data", _LAYOUTS)
-        return read_classes(folder, classes).label_table(_name(folder))
+        return _labels(read_classes(folder, classes), folder, first_value)
 
 
-def _name(folder: Path) -> str:
-    return folder.resolve().name or "folder"
+def _labels(classes: ClassesFile, folder: Path, first_value: int) -> LabelTable:
+    count = len(classes.names)
+    _check_values(first_value, count)
+    table = classes.label_table(folder.resolve().name or "folder")
+    return replace(table, values=tuple(range(first_value, first_value + count)))
 
 
 def _pairs(folder: Path, split: Split) -> list[Pair]:
@@ -105,7 +111,6 @@ class _Decoder:
 
     def __init__(self, classes: ClassesFile, ignore: Ignore, first_value: int) -> None:
         count, self._path = len(classes.names), classes.path
-        _check_values(first_value, count)
         value, color = _ignored(ignore)
         self._values = ValueMap(
             _with_ignored("value", value, {first_value + train_id: train_id for train_id in range(count)}),

@@ -1,17 +1,19 @@
 """A trained network as a function from a picture to train ids."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
-from contextrast.export import Exported, is_export, load_export
-from contextrast.models import InferenceProtocol, Segmenter
+from contextrast.export import is_export, load_export
+from contextrast.models import InferenceProtocol, Network, Tile
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Predictor:
         device: Where they are.
     """
 
-    network: Segmenter | Exported
+    network: Network
     labels: LabelTable
     protocol: InferenceProtocol
     device: torch.device
@@ -37,12 +39,25 @@ class Predictor:
         Raises:
             ConfigError: If the protocol cannot be used.
         """
+        return self.protocol.labels(self.network, self._pixels(image))[0].byte().cpu().numpy()
+
+    @torch.inference_mode()
+    def tiles(self, image: Picture) -> Iterator[Tile]:
+        """Probabilities of the classes piece by piece, each ``[1, N, h, w]``; see `InferenceProtocol.tiles`.
+
+        Raises:
+            ConfigError: If the protocol cannot be used.
+        """
+        yield from self.protocol.tiles(self.network, self._pixels(image))
+
+    def _pixels(self, image: Picture) -> Tensor:
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(self.device)
-        probabilities = self.protocol(self.network, self.network.normalize(pixels))
-        return probabilities.argmax(1)[0].byte().cpu().numpy()
+        return self.network.normalize(pixels)
 
 
-def load_predictor(path: Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False) -> Predictor:
+def load_predictor(
+    path: str | Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False
+) -> Predictor:
     """Load the network of a checkpoint, or one that was exported.
 
     Args:
