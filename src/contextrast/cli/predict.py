@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from contextrast.cli.app import command
 from contextrast.config import plain
+from contextrast.data.decoding import images_up_to
 from contextrast.data.images import find_images
 from contextrast.data.pairing import given_path
 from contextrast.errors import DataError
@@ -28,7 +29,8 @@ def predict(config: DictConfig) -> None:
     results = Results(run_dir, predictor.labels, *(settings[key] for key in ("outputs", "values", "overlay_alpha")))
     images = find_images("input", str(given_path("input", config.input)))
     named = [(path, name) for (path, _), name in zip(images, result_names(images), strict=True)]
-    failures = write_predictions(predictor, progress(named, "Predicting"), results)
+    with images_up_to(config.max_megapixels):
+        failures = write_predictions(predictor, progress(named, "Predicting"), results)
     results.write_classes()
     say(f"{len(images) - len(failures)} image(s): {run_dir}, masks with {results.meaning}")
     if failures:

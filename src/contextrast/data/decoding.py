@@ -236,11 +236,23 @@ def opened(path: Path) -> Iterator[ImageFile]:
         raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces."
+            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces; "
+            "contextrast-predict takes it with max_megapixels=N."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
         raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
+
+
+@contextmanager
+def images_up_to(megapixels: float | None) -> Iterator[None]:
+    """Inside the ``with``, open images of up to so many millions of pixels; None leaves Pillow's limit, 89."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limit if megapixels is None else int(megapixels * 1e6)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _refuse_bomb(pixels: int) -> None:
