@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.data.labels import LabelTable
@@ -26,11 +27,12 @@ class Exported:
 
     Attributes:
         labels: The classes it tells apart.
-        predict: Images ``[B, 3, H, W]``, 0..255 -> logits ``[B, N, H, W]``.
+        predict: Images ``[B, 3, H, W]``, 0..255 -> logits ``[B, N, H, W]``, or labels ``[B, H, W]``.
         smallest_image: Shortest image side in pixels that it takes.
         takes_bytes: Whether images have to be uint8; what lies between is rounded.
         data: Settings of the data that it was trained on, without where that lies; None where it does not say.
         step: Optimiser steps that its weights have seen.
+        knows_probabilities: Whether it answers with logits; where the argmax is inside, it answers with labels alone.
         stage_names: None: maps inside it cannot be looked at.
         stage_channels: None.
     """
@@ -41,6 +43,7 @@ class Exported:
     takes_bytes: bool = True
     data: Mapping[str, Any] | None = None
     step: int = 0
+    knows_probabilities: bool = True
     stage_names: tuple[str, ...] = ()
     stage_channels: tuple[int, ...] = ()
 
@@ -55,7 +58,7 @@ class Exported:
             pixels: float ``[B, 3, H, W]``, 0..255.
 
         Returns:
-            Logits ``[B, N, H, W]``.
+            Logits ``[B, N, H, W]``; where it knows labels alone, 1 for the class and 0 for others: a vote.
 
         Raises:
             DataError: If an image is smaller than the graph takes.
@@ -67,7 +70,10 @@ class Exported:
                 f"{self.smallest_image} pixels a side. Leave it out, or predict with the checkpoint or with an export "
                 "of format=safetensors, which take any size."
             )
-        return self.predict(pixels.round().clamp(0, 255).to(torch.uint8) if self.takes_bytes else pixels)
+        answer = self.predict(pixels.round().clamp(0, 255).to(torch.uint8) if self.takes_bytes else pixels)
+        if self.knows_probabilities:
+            return answer
+        return F.one_hot(answer.long(), self.labels.num_classes).permute(0, 3, 1, 2).float()
 
 
 def is_export(path: str | Path) -> bool:
@@ -112,6 +118,7 @@ def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = Fa
             form.takes == PIXELS,
             metadata.get("data"),
             int(metadata["checkpoint"]["step"]),
+            not metadata.get("argmax"),
         )
     except ContextrastError:
         raise

@@ -130,7 +130,16 @@ def write_predictions(predictor: Predictor, images: Iterable[tuple[Path, Path]],
 
     Returns:
         What failed: the path of an image and the reason each.
+
+    Raises:
+        ConfigError: If probabilities are wanted of an export that has none.
     """
+    asked = {"confidence", "probabilities"} & {*results.outputs}
+    if asked and not predictor.knows_probabilities:
+        raise ConfigError(
+            f"outputs={list(results.outputs)}: this export has the argmax inside, so that there is no "
+            f"{' and no '.join(sorted(asked))}. Export it with format.argmax=false."
+        )
     failures = []
     for path, name in images:
         try:

@@ -25,12 +25,14 @@ class Predictor:
         labels: Its classes.
         protocol: How pictures are looked at.
         device: Where they are.
+        knows_probabilities: Whether those of `tiles` are the network's; an export with the argmax inside has none.
     """
 
     network: Network
     labels: LabelTable
     protocol: InferenceProtocol
     device: torch.device
+    knows_probabilities: bool = True
 
     @torch.inference_mode()
     def __call__(self, image: Picture) -> NDArray[np.uint8]:
@@ -71,6 +73,6 @@ def load_predictor(
     """
     if is_export(path):
         exported = load_export(path, device, trusted)
-        return Predictor(exported, exported.labels, protocol, device)
+        return Predictor(exported, exported.labels, protocol, device, exported.knows_probabilities)
     checkpoint = load_checkpoint(path)
     return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device)
