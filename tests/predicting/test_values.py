@@ -114,8 +114,8 @@ def test_a_prediction_in_the_place_of_a_mask_is_read_as_it_was_predicted(tmp_pat
     dataset = case.dataset(root, case.split, **options)
     assert len(dataset) == 1
     assert np.array_equal(dataset.mask(0), ids)
-    results.write_classes()
-    listed = json.loads((tmp_path / "out" / "classes.json").read_text())
+    results.write_record()
+    listed = json.loads((tmp_path / "out" / "predictions.json").read_text())
     values = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
     for train_id, one in enumerate(listed["classes"]):
         assert one["name"] == labels.classes[train_id]

@@ -10,6 +10,7 @@ from contextrast.cli.app import command
 from contextrast.config import instantiate
 from contextrast.data.decoding import decode_image
 from contextrast.data.images import find_images
+from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
 from contextrast.runs.files import write_json
@@ -28,7 +29,7 @@ def export(config: DictConfig) -> None:
     if target.exists():
         raise ConfigError(f"{target} exists. Nothing was changed: choose another hydra.run.dir, or remove it.")
     checkpoint = load_checkpoint(config.checkpoint)
-    given = [] if config.images is None else find_images("images", config.images)
+    given = [] if config.images is None else find_images("images", str(given_path("images", config.images)))
     pictures = [photograph(), *(decode_image(path) for path, _ in given)]
     network = checkpoint.network()
     metadata: Metadata = describe(checkpoint, network, form.takes)

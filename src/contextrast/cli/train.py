@@ -19,12 +19,11 @@ from contextrast.callbacks.interruption import RunStopped
 from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
 from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
-from contextrast.cli.app import command, refuse_finished
+from contextrast.cli.app import command, quoted, refuse_finished
 from contextrast.cli.resume import (
     LAST,
     checkpoint_of_job,
     find_checkpoint,
-    quoted,
     refuse_other_run,
     resumed_arguments,
 )

@@ -22,6 +22,9 @@ Values = Literal["train_ids", "dataset"]
 OUTPUTS: Final = ("mask", "overlay", "confidence", "probabilities")
 """What can be written for an image."""
 
+_RECORD: Final = "predictions.json"
+_PICTURES: Final = ("masks", "overlays", "confidence")
+
 
 @dataclass(frozen=True)
 class Results:
@@ -63,12 +66,12 @@ class Results:
         """What the values of masks are, in words."""
         return "train ids, 0 for the first class" if self.values == "train_ids" else "the values of the dataset's masks"
 
-    def write_classes(self) -> None:
-        """Write ``classes.json``: what masks have for each class, its colour, and the order of the classes."""
+    def write_record(self) -> None:
+        """Write ``predictions.json``: what masks have for each class, its colour, and the order of the classes."""
         values = self._in_masks(np.arange(self.labels.num_classes)).tolist()
         classes = zip(self.labels.classes, values, self.labels.palette, strict=True)
         listed = [{"name": name, "value": value, "color": list(color)} for name, value, color in classes]
-        write_json(self.folder / "classes.json", {"values": self.values, "classes": listed})
+        write_json(self.folder / _RECORD, {"values": self.values, "classes": listed})
 
     def write(self, predictor: Predictor, image: Picture, name: Path) -> None:
         """Predict an image and write what is wanted of it.
@@ -147,6 +150,11 @@ def write_predictions(predictor: Predictor, images: Iterable[tuple[Path, Path]],
         except DataError as error:
             failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
     return failures
+
+
+def earlier_results(folder: Path) -> list[Path]:
+    """Folders of pictures that predictions have left in a folder or below it."""
+    return [path.parent / kind for path in folder.rglob(_RECORD) for kind in _PICTURES]
 
 
 def result_names(images: Sequence[tuple[Path, Path]]) -> list[Path]:
