@@ -84,7 +84,7 @@ def test_memory_of_a_large_image(monkeypatch, tmp_path):
     small = [one for one in SMALL if not one.startswith("data.dataset")]
     sizes = ["--size", "600", "800", "--windows=64x64,600x800"]
     numbers = measured(monkeypatch, tmp_path, "prediction", *sizes, *small, "data=ade20k", "data.root=/nowhere")
-    assert 0 < numbers["64x64 bytes"] < numbers["600x800 bytes"]
+    assert numbers["64x64 bytes"] < numbers["600x800 bytes"]
 
 
 def test_a_way_of_inference_that_does_not_exist_is_refused(monkeypatch, tmp_path):
