@@ -97,6 +97,19 @@ def test_images_above_the_limit_are_taken_when_that_is_said(predicted, tmp_path,
     assert Image.open(tmp_path / "run" / "masks" / "a.png").size == (96, 64)
 
 
+@pytest.mark.parametrize(
+    "override",
+    ["overlay_alpha=2", "overlay_alpha=x", "max_megapixels=-1", "max_megapixels=x", "window=128", "window=[64,a]",
+     "window=[0,5]", "window=[64.5,64]", "scales=1.5", "scales=null", "scales=[0]", "flip=3", "batch_size=0",
+     "batch_size=null", "batch_size=1.5", "overlap=2", "overlap=x"],
+)  # fmt: skip
+def test_settings_out_of_their_ranges_are_named(predicted, tmp_path, override):
+    Image.new("RGB", (90, 90)).save(tmp_path / "in" / "a.png")
+    others = [] if override.startswith(("window", "scales", "flip")) else ["window=[32,32]"]
+    with pytest.raises(ConfigError, match=override.partition("=")[0].rpartition("_")[2]):
+        predicted(*others, override)
+
+
 @pytest.mark.parametrize("place", ["in", "in/results", "in/deeper/runs/1"])
 def test_a_second_prediction_leaves_out_what_the_first_one_wrote(predicted, tmp_path, capsys, place):
     scene = Image.fromarray(Streets("test", size=(32, 48)).read(0)[0])

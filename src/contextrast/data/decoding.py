@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 
 from contextrast.data.labels import IGNORE_INDEX
-from contextrast.errors import DataError
+from contextrast.errors import DataError, check_number
 
 Picture = NDArray[np.uint8]
 """RGB image ``[H, W, 3]`` or mask of train ids ``[H, W]``, 0..255."""
@@ -246,13 +246,20 @@ def opened(path: Path) -> Iterator[ImageFile]:
 
 @contextmanager
 def images_up_to(megapixels: float | None) -> Iterator[None]:
-    """Inside the ``with``, open images of up to so many millions of pixels; None leaves Pillow's limit, 89."""
+    """Inside the ``with``, open images of up to so many millions of pixels; None leaves Pillow's limit, 89.
+
+    Raises:
+        ConfigError: If it is no number above 0.
+    """
+    if megapixels is not None:
+        check_number("max_megapixels", megapixels, above=True)
     limit = Image.MAX_IMAGE_PIXELS
+    # Pillow has no argument for it.
     Image.MAX_IMAGE_PIXELS = limit if megapixels is None else int(megapixels * 1e6)
     try:
         yield
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        Image.MAX_IMAGE_PIXELS = limit  # as others expect it
 
 
 def _refuse_bomb(pixels: int) -> None:

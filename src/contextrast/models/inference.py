@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contextrast.arguments import check_arguments
 from contextrast.errors import ConfigError
 
 Predict = Callable[[Tensor], Tensor]
@@ -76,8 +77,14 @@ class InferenceProtocol:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The protocol of a command's settings, which are more than its own."""
-        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+        """The protocol of a command's settings, which are more than its own.
+
+        Raises:
+            ConfigError: If one is not of its kind.
+        """
+        own = {field.name: settings[field.name] for field in fields(cls)}
+        check_arguments(cls, own)
+        return cls(**own)
 
     def __call__(self, predict: Predict, image: Tensor) -> Tensor:
         """Class probabilities of a batch, all in memory at once: image times classes.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, check_number
 from contextrast.predicting.predictor import Predictor
 from contextrast.reporting.figures import overlay
 from contextrast.runs.files import write_json
@@ -44,7 +44,7 @@ class Results:
         overlay_alpha: Opacity of the classes in overlays; None writes none.
 
     Raises:
-        ConfigError: If there is no such output, or no such values.
+        ConfigError: If there is no such output, no such values, or no such opacity.
         DataError: If the dataset's own values are not known.
     """
 
@@ -59,6 +59,8 @@ class Results:
             raise ConfigError(f"outputs={self.outputs} has to be a list of {', '.join(OUTPUTS)}: outputs=[mask].")
         if self.values not in get_args(Values):
             raise ConfigError(f"values={self.values} is unknown; choose one of {', '.join(get_args(Values))}.")
+        if self.overlay_alpha is not None:
+            check_number("overlay_alpha", self.overlay_alpha, 0, 1)
         self._in_masks(np.zeros((1, 1), np.uint8))
 
     @property
