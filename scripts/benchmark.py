@@ -8,6 +8,7 @@
     python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples per second; overrides as to train
     python scripts/benchmark.py step --loss contextrast data=cityscapes model=hrnet_w48  # a step against loss=ce
     python scripts/benchmark.py infer --size 512 1024 model=hrnet_w48   # images per second; like step without data
+    python scripts/benchmark.py prediction data=ade20k  # memory of a large image, in windows
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from contextrast.benchmarks import communication, depthwise, distance, flatness, infer, loader, losses, step
+from contextrast.benchmarks import communication, depthwise, distance, flatness, infer, loader, losses, prediction, step
 from contextrast.benchmarks.infer import WAYS
 from contextrast.benchmarks.losses import BASES
 from contextrast.benchmarks.measuring import CONSOLE
@@ -88,7 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     of_inference.add_argument("--ways", type=_names, default=[*WAYS], help=f"of {','.join(WAYS)}")
     of_inference.add_argument("--size", type=int, nargs=2, help="height and width; else the data's crop")
     of_inference.add_argument("--batch-size", type=int, default=1)
-    for benchmark in (of_loader, of_steps, of_inference):
+    of_prediction = command(prediction, "prediction")
+    of_prediction.add_argument("--size", type=int, nargs=2, default=[3000, 4000], help="height and width")
+    of_prediction.add_argument("--windows", type=_names, default=["512x1024"], help="heights and widths: 512x1024,...")
+    of_prediction.add_argument("--batch-size", type=int, default=1, help="windows predicted at once")
+    for benchmark in (of_loader, of_steps, of_inference, of_prediction):
         benchmark.add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
     return parser
 

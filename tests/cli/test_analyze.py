@@ -10,6 +10,7 @@ from PIL import Image
 
 from contextrast.cli import analyze
 from contextrast.data import Streets
+from contextrast.errors import DataError
 from tests.analysis.checkpoints import tiny_module, written
 
 SMALL = ("--points", "33", "--device", "cpu", "--output", "out")
@@ -82,6 +83,22 @@ def test_losses_are_compared_in_the_space_that_all_have(run, checkpoints, tmp_pa
     assert (found["space"], found["images"]) == ("features", 2)
     assert list(found["figures"]["error_distance"]["curves"]) == ["contextrast", "ce"]
     assert list(found["figures"]) == ["error_distance"]
+
+
+def test_images_that_cannot_be_read_are_named_at_the_end(run, checkpoints, tmp_path, monkeypatch):
+    read = Streets.read
+
+    def damaged(self, index):
+        if index == 1:
+            raise DataError("streets val #1 is truncated")
+        return read(self, index)
+
+    monkeypatch.setattr(Streets, "read", damaged)
+    code, printed = run(checkpoints["ce"], "--figures", "error_distance")
+    assert code == 1
+    assert "1 of 4 image(s)" in printed.err
+    assert "streets val #1 is truncated" in printed.err
+    assert numbers(tmp_path)["images"] == 3
 
 
 def test_features_can_be_asked_for(run, checkpoints, tmp_path):

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from contextrast.data import IGNORE_INDEX, Cityscapes, LabelTable, SegmentationDataModule
-from contextrast.data.cityscapes import to_label_ids
 from contextrast.data.labels import read_table
 from contextrast.errors import ConfigError, DataError, MissingSplitError
 from contextrast.training.assembly import build_datamodule
@@ -207,9 +206,6 @@ class TestProblems:
 
 
 class TestSubmission:
-    def test_predictions_go_back_to_label_ids(self):
-        assert to_label_ids(np.array([[*range(19), IGNORE_INDEX]])).tolist() == [[*EVALUATED, 0]]
-
     def test_only_test_has_something_to_submit(self, root):
         prediction = np.arange(19, dtype=np.uint8)[None]
         assert [Cityscapes(root, split).withheld for split in ("train", "val", "test")] == [False, False, True]
@@ -248,7 +244,7 @@ class TestTable:
         assert [list(color) for color in table.palette] == expected["palette"]
         mapping = expected["label_mapping"]
         assert {str(label["id"]): label["train_id"] for label in content["labels"]} == mapping["label_id_to_train_id"]
-        assert dict(enumerate(to_label_ids(np.arange(19)).tolist())) == {
+        assert dict(enumerate(Cityscapes.labels.in_files(np.arange(19)).tolist())) == {
             int(train_id): label_id for train_id, label_id in mapping["train_id_to_label_id"].items()
         }
         for label, fact in zip(content["labels"], mapping["labels"], strict=True):

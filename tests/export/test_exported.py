@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from contextrast.cli.evaluate import evaluate
 from contextrast.cli.predict import predict
 from contextrast.data import Streets
-from contextrast.errors import CheckpointError, DataError, WeightsError
+from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.export import Exported, load_export
 from contextrast.export.metadata import as_text
 from contextrast.models import InferenceProtocol
@@ -60,7 +61,38 @@ def test_scaled_and_mirrored_images_are_those_of_the_checkpoint(composed, checkp
     expected = predicted(composed, checkpoint, pictures, tmp_path / "expected", *views)
     found = predicted(composed, exported[0] / "model.safetensors", pictures, tmp_path / "found", *views)
     for name, mask in found.items():
-        assert (mask != expected[name]).mean() < 0.02  # scaled pixels are rounded to bytes
+        assert (mask != expected[name]).mean() < 0.001
+
+
+@pytest.mark.parametrize("name_of_file", ["smp", "model.onnx", "model.pt2", "model.safetensors"])
+def test_an_evaluation_gives_the_checkpoints_numbers(composed, checkpoint, exported, tmp_path, name_of_file):
+    numbers = []
+    for path in (checkpoint, exported[0] / name_of_file):
+        folder = tmp_path / f"of_{path.name}"
+        settings = ["trainer.accelerator=cpu", "protocols.multi_scale={scales:[0.75,1.25],flip:true}", "trusted=true"]
+        evaluate(composed("evaluate", f"checkpoint={path}", *settings, f"paths.run_dir={folder}"))
+        numbers.append(json.loads((folder / "metrics.json").read_text()))
+    of_checkpoint, of_export = numbers
+    assert of_export["step"] == of_checkpoint["step"] == 3
+    assert 0.01 < of_checkpoint["single_scale"]["miou"] < 0.9
+    graph = name_of_file in ("model.onnx", "model.pt2")
+    for protocol, share in (("single_scale", 1e-3), ("multi_scale", 2e-2 if graph else 1e-3)):  # graphs take bytes
+        first, second = (np.array(one[protocol]["confusion"]) for one in numbers)
+        assert first.sum() == second.sum() > 0
+        assert np.abs(first - second).sum() <= share * first.sum()
+
+
+def test_an_evaluation_of_an_export_looks_at_no_maps_of_its_inside(composed, exported):
+    settings = ["trainer.accelerator=cpu", "metrics=[features]", f"checkpoint={exported[0] / 'model.safetensors'}"]
+    with pytest.raises(ConfigError, match=r"metrics\.features"):
+        evaluate(composed("evaluate", *settings))
+
+
+def test_an_export_names_its_data_and_no_folder_of_this_machine(exported):
+    for metadata in exported[1].values():
+        assert metadata["data"]["dataset"]["_target_"] == "contextrast.data.Streets"
+        assert "root" not in metadata["data"]
+        assert metadata["values"] == list(range(11))
 
 
 def test_an_image_below_what_a_graph_takes_is_named():

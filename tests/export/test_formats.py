@@ -2,16 +2,19 @@
 
 import json
 
+import onnx
 import onnxruntime
 import pytest
 import segmentation_models_pytorch as smp
 import torch
 from safetensors import safe_open
 
+from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data import Streets
 from contextrast.errors import ConfigError
-from contextrast.export import Onnx, Safetensors, SmpFolder, TorchExport, verify
-from contextrast.models import Segmenter
+from contextrast.export import Onnx, Safetensors, SmpFolder, TorchExport, describe, verify
+from contextrast.models import InferenceProtocol, Segmenter
+from contextrast.predicting import Results, load_predictor, write_predictions
 
 SMALL = {"decoder_pyramid_channels": 16, "decoder_segmentation_channels": 32}
 # One image, several, smaller than a stride, a single pixel.
@@ -97,6 +100,35 @@ def test_onnx_runs_at_every_size(network, exported):
     found = session.get_modelmeta().custom_metadata_map
     assert {key: json.loads(text) for key, text in found.items()} == written["model.onnx"]
     assert_equal_at_every_size(Onnx.read(folder / "model.onnx"), network)
+
+
+@pytest.mark.parametrize("form", [TorchExport(argmax=True), Onnx(opset=20, argmax=True)], ids=["torch_export", "onnx"])
+def test_the_argmax_can_be_inside(network, checkpoint, tmp_path, form):
+    path = tmp_path / form.name
+    metadata = form.write(network, describe(load_checkpoint(checkpoint), network, form.takes), path)
+    assert metadata["output"].startswith("labels uint8")
+    read = form.read(path)
+    for size in SIZES:
+        batch = images(*size)
+        with torch.no_grad():
+            expected = network(network.normalize(batch)).argmax(1)
+        found = read(batch)
+        assert (found.dtype, found.shape) == (torch.uint8, expected.shape)
+        assert (found != expected).float().mean() < 1e-3
+    assert verify(read, network, [], 1e-4)["largest_difference"] < 1e-4
+    with pytest.raises(ConfigError, match="differs from the network"):
+        verify(lambda batch: (read(batch) + 1) % 11, network, [], 1e-4)
+    with pytest.raises(ConfigError, match="differs from the network"):
+        verify(lambda batch: read(batch) * 0 + 11, network, [], 1e-4)
+    if isinstance(form, Onnx):
+        assert onnx.load(path).opset_import[0].version == 20
+        assert onnxruntime.InferenceSession(path).get_outputs()[0].name == "labels"
+    scene = Streets("test", size=(70, 90)).read(0)[0]
+    labels = [load_predictor(one, InferenceProtocol(), torch.device("cpu"), True)(scene) for one in (checkpoint, path)]
+    assert (labels[0] != labels[1]).mean() < 1e-3
+    predictor = load_predictor(path, InferenceProtocol(), torch.device("cpu"), trusted=True)
+    with pytest.raises(ConfigError, match="confidence"):
+        write_predictions(predictor, [], Results(tmp_path, predictor.labels, ["mask", "confidence"]))
 
 
 @pytest.mark.slow

@@ -8,9 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextrast.errors import ConfigError
-from contextrast.models import multi_scale_probabilities, sliding_window_probabilities
+from contextrast.models import InferenceProtocol, inference
 from contextrast.models.inference import _starts
 from tests.models.slow import bilinear, softmax
+
+
+@pytest.fixture(autouse=True)
+def _thin_bands(monkeypatch):
+    """Pictures of the tests are small, but cut into bands as large ones are."""
+    monkeypatch.setattr(inference, "_BAND", 3)
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def predict():
 @pytest.mark.parametrize("scales", [(1.0,), (0.75, 1.0, 1.25), (0.5, 2.0), (0.05,)])
 def test_multi_scale_against_loops(predict, scales, flip):
     image = torch.randn(2, 3, 9, 13)
-    result = multi_scale_probabilities(predict, image, scales, flip)
+    result = InferenceProtocol(scales, flip)(predict, image)
     for b in range(2):
         expected = []
         for scale in scales:
@@ -47,22 +53,22 @@ def test_multi_scale_against_loops(predict, scales, flip):
 
 def test_single_scale_is_the_plain_softmax(predict):
     image = torch.randn(1, 3, 7, 10)
-    assert torch.equal(multi_scale_probabilities(predict, image), predict(image).softmax(1))
+    torch.testing.assert_close(InferenceProtocol()(predict, image), predict(image).softmax(1), rtol=1e-6, atol=0)
 
 
 def test_flips_make_mirrored_images_give_mirrored_answers(predict):
     image = torch.randn(1, 3, 8, 12)
-    straight = multi_scale_probabilities(predict, image, (0.75, 1.5), flip=True)
-    mirrored = multi_scale_probabilities(predict, image.flip(-1), (0.75, 1.5), flip=True).flip(-1)
+    straight = InferenceProtocol((0.75, 1.5), flip=True)(predict, image)
+    mirrored = InferenceProtocol((0.75, 1.5), flip=True)(predict, image.flip(-1)).flip(-1)
     torch.testing.assert_close(straight, mirrored, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_networks_give_float32_probabilities(predict):
     image = torch.randn(1, 3, 8, 12)
-    result = multi_scale_probabilities(lambda x: predict(x).bfloat16(), image, (0.5, 1.0), flip=True)
+    result = InferenceProtocol((0.5, 1.0), flip=True)(lambda x: predict(x).bfloat16(), image)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result.sum(1), torch.ones(1, 8, 12))
-    assert sliding_window_probabilities(lambda x: predict(x).half(), image, (4, 4)).dtype == torch.float32
+    assert InferenceProtocol(window=(4, 4))(lambda x: predict(x).half(), image).dtype == torch.float32
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
@@ -74,7 +80,7 @@ def test_views_are_predicted_in_batches(predict, batch_size):
         return predict(image)
 
     image = torch.randn(2, 3, 8, 12)
-    result = multi_scale_probabilities(segment, image, (0.5, 1.0), flip=True, batch_size=batch_size)
+    result = InferenceProtocol((0.5, 1.0), flip=True, batch_size=batch_size)(segment, image)
     if batch_size == 1:
         assert seen == [(2, 3, 4, 6)] * 2 + [(2, 3, 8, 12)] * 2
     else:
@@ -90,13 +96,13 @@ def test_views_are_predicted_in_batches(predict, batch_size):
 
 def test_views_are_predicted_at_least_singly(predict):
     with pytest.raises(ConfigError, match="batch_size=0"):
-        multi_scale_probabilities(predict, torch.zeros(1, 3, 4, 4), batch_size=0)
+        InferenceProtocol(batch_size=0)(predict, torch.zeros(1, 3, 4, 4))
 
 
 @pytest.mark.parametrize("scales", [(), (0.0, 1.0), (-1.0,)])
 def test_scales_that_are_none(predict, scales):
     with pytest.raises(ConfigError, match="scales"):
-        multi_scale_probabilities(predict, torch.zeros(1, 3, 4, 4), scales)
+        InferenceProtocol(scales)(predict, torch.zeros(1, 3, 4, 4))
 
 
 @given(side=st.integers(1, 300), window=st.integers(1, 120), overlap=st.floats(0, 0.95))
@@ -127,7 +133,7 @@ def test_windows_cover_a_side_evenly_and_overlap_enough(side, window, overlap):
 def test_sliding_windows_against_loops(height, width, window, overlap, batch_size):
     conv = torch.nn.Conv2d(3, 4, 3, padding=1).requires_grad_(False)
     image = torch.randn(2, 3, height, width)
-    result = sliding_window_probabilities(conv, image, window, overlap, batch_size)
+    result = InferenceProtocol(window=window, overlap=overlap, batch_size=batch_size)(conv, image)
     h, w = min(window[0], height), min(window[1], width)
     for b in range(2):
         total, count = np.zeros((4, height, width)), np.zeros((height, width))
@@ -142,7 +148,7 @@ def test_sliding_windows_against_loops(height, width, window, overlap, batch_siz
 def test_a_network_without_surroundings_is_the_same_by_windows():
     conv = torch.nn.Conv2d(3, 4, 1).requires_grad_(False)
     image = torch.randn(2, 3, 33, 47)
-    result = sliding_window_probabilities(conv, image, (16, 20), 0.25)
+    result = InferenceProtocol(window=(16, 20))(conv, image)
     torch.testing.assert_close(result, F.softmax(conv(image), 1))
 
 
@@ -153,7 +159,7 @@ def test_windows_are_predicted_in_batches():
         seen.append(tuple(x.shape))
         return x[:, :2]
 
-    sliding_window_probabilities(segment, torch.zeros(2, 3, 10, 10), (5, 5), overlap=0.0, batch_size=3)
+    InferenceProtocol(window=(5, 5), overlap=0.0, batch_size=3)(segment, torch.zeros(2, 3, 10, 10))
     assert seen == [(6, 3, 5, 5), (2, 3, 5, 5)]
 
 
@@ -162,4 +168,31 @@ def test_windows_are_predicted_in_batches():
 )
 def test_windows_that_cannot_be(predict, wrong):
     with pytest.raises(ConfigError, match="Sliding windows"):
-        sliding_window_probabilities(predict, torch.zeros(1, 3, 8, 8), **{"window": (4, 4), **wrong})
+        InferenceProtocol(**{"window": (4, 4), **wrong})(predict, torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "protocol", [{}, {"scales": (0.5, 1.0, 1.5), "flip": True}, {"window": (8, 6)}, {"window": (5, 9), "overlap": 0.7}]
+)
+def test_labels_are_the_most_probable_classes(predict, protocol):
+    image = torch.randn(2, 3, 23, 17)
+    made = InferenceProtocol(**protocol)
+    assert torch.equal(made.labels(predict, image), made(predict, image).argmax(1))
+
+
+def test_windows_keep_probabilities_of_overlaps_alone(predict):
+    predicted, done, most = np.zeros((64, 40), dtype=bool), np.zeros((64, 40), dtype=int), 0
+    starts = iter([(y, x) for y in _starts(64, 8, 0.25) for x in _starts(40, 8, 0.25)])
+
+    def segment(image):
+        nonlocal most
+        most = max(most, int((predicted & (done == 0)).sum()))
+        y, x = next(starts)
+        predicted[y : y + 8, x : x + 8] = True
+        return predict(image)
+
+    protocol = InferenceProtocol(window=(8, 8), overlap=0.25, batch_size=1)
+    for rows, columns, _ in protocol.tiles(segment, torch.randn(1, 3, 64, 40)):
+        done[rows, columns] += 1
+    assert (done == 1).all()
+    assert 0 < most <= 3 * 40 + 8 * 3  # the overlap with the next row of windows, and with the next window

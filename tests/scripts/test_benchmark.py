@@ -80,6 +80,13 @@ def test_inference_in_torch(monkeypatch, tmp_path):
     assert numbers["eager single_scale images a second"] > numbers["eager multi_scale images a second"] > 0
 
 
+def test_memory_of_a_large_image(monkeypatch, tmp_path):
+    small = [one for one in SMALL if not one.startswith("data.dataset")]
+    sizes = ["--size", "600", "800", "--windows=64x64,600x800"]
+    numbers = measured(monkeypatch, tmp_path, "prediction", *sizes, *small, "data=ade20k", "data.root=/nowhere")
+    assert numbers["64x64 bytes"] < numbers["600x800 bytes"]
+
+
 def test_a_way_of_inference_that_does_not_exist_is_refused(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="--ways=quickly: quickly is none of eager, compiled, onnx"):
         measured(monkeypatch, tmp_path, "infer", "--ways=quickly", *SMALL)

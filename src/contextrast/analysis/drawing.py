@@ -8,8 +8,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image
-from rich import get_console
-from rich.progress import track
 from torch import Tensor
 
 from contextrast.analysis.class_activation import class_activations
@@ -21,6 +19,7 @@ from contextrast.metrics.error_distance import ErrorCurve
 from contextrast.reporting import analysis_figures as drawn
 from contextrast.reporting import figures
 from contextrast.reporting.tables import without_nan
+from contextrast.terminal import progress
 
 COMPONENTS_LEGEND: Final = [
     ("principal component 1 of the stage's features", (255, 0, 0)),
@@ -70,7 +69,7 @@ class Study:
     def pairs(self, what: str) -> Iterator[tuple[Analysis, Pictured]]:
         """Every network with every pictured image, under a progress bar."""
         pairs = [(analysis, pictured) for analysis in self.analyses for pictured in self.pictured]
-        return iter(track(pairs, what, console=get_console()))
+        return progress(pairs, what)
 
     def save_sheet(self, figure: str, analysis: Analysis, sheet: figures.Picture) -> None:
         """Write a sheet of pictures of one network."""
@@ -113,7 +112,7 @@ def tsne(study: Study) -> dict[str, Any]:
         for analysis in study.analyses
         for grid, sample in zip(analysis.grids, analysis.points(), strict=True)
     ]
-    for analysis, grid, rows, classes in track(sampled, "t-SNE", console=get_console()):
+    for analysis, grid, rows, classes in progress(sampled, "t-SNE"):
         plane, ids = in_the_plane(rows, analysis.seed), classes.numpy()
         points[analysis.name].append((plane.places, ids))
         x, y = plane.places.astype(np.double).round(2).T

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from rich import get_console
-from rich.progress import track
 from torch import Tensor, nn
 
 from contextrast.contrast.rows import unit_length
@@ -20,6 +18,7 @@ from contextrast.metrics import FeatureGeometry
 from contextrast.metrics.counts import histogram
 from contextrast.metrics.error_distance import ClassMeans, ErrorCosine, ErrorCurve, Means
 from contextrast.models import Segmenter
+from contextrast.terminal import progress
 
 
 class Grid(NamedTuple):
@@ -163,4 +162,4 @@ class Analysis:
         return features if self.heads is None else self.heads(features)
 
     def _batches(self, what: str) -> Iterator[Batch]:
-        yield from track(self.loader, f"{self.name}: {what}", console=get_console())
+        yield from progress(self.loader, f"{self.name}: {what}")

@@ -10,6 +10,7 @@ from contextrast.benchmarks.flatness import flatness
 from contextrast.benchmarks.infer import infer
 from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
+from contextrast.benchmarks.prediction import prediction
 from contextrast.benchmarks.step import step
 
-__all__ = ["communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "step"]
+__all__ = ["communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "step"]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from contextrast.callbacks.costs import seconds_of
+from contextrast.terminal import PLAIN, Table
 
 CPU = torch.device("cpu")
 
-CONSOLE = Console(record=True, width=None if sys.stdout.isatty() else 130)
+CONSOLE = Console(record=True, width=None if sys.stdout.isatty() else 130, **PLAIN)
 """Where benchmarks print; it remembers what was printed."""
 
 
@@ -41,7 +41,7 @@ def copy_bandwidth(megabytes: int = 256) -> float:
 
 def table(title: str, *headings: str) -> Table:
     """A table whose first column is words and whose others are numbers."""
-    made = Table(title=f"{title}, {torch.get_num_threads()} threads", title_justify="left")
+    made = Table(f"{title}, {torch.get_num_threads()} threads")
     for number, heading in enumerate(headings):
         made.add_column(heading, justify="right" if number else "left")
     return made

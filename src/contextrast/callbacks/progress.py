@@ -5,12 +5,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
-from rich import get_console
 from rich.progress import BarColumn, ProgressColumn
 from torch import Tensor
 from typing_extensions import override
 
 from contextrast.errors import check_number
+from contextrast.terminal import PLAIN, console
 
 SHOWN = {"train/loss": "loss", "val/miou": "mIoU"}
 """Logged names that the bar shows, and under which."""
@@ -37,7 +37,7 @@ class StepsProgressBar(RichProgressBar):
     ) -> None:
         check_number("seconds_between_values", seconds_between_values)
         check_number("seconds_between_lines", seconds_between_lines)
-        super().__init__(**options)
+        super().__init__(**options | {"console_kwargs": PLAIN | options.get("console_kwargs", {})})
         self.seconds_between_values = seconds_between_values
         self.seconds_between_lines = seconds_between_lines
         self._total: int | float = 0
@@ -87,7 +87,7 @@ class StepsProgressBar(RichProgressBar):
         for column in columns:
             if isinstance(column, BarColumn):
                 # Lightning makes the column and has no argument for it
-                column.bar_width = max(5, min(40, get_console().width - 75))
+                column.bar_width = max(5, min(40, console().width - 75))
         return columns
 
     @override

@@ -1,10 +1,10 @@
 """How large a network is, in training and where it is deployed."""
 
 import lightning.pytorch as pl
-from rich import get_console
-from rich.table import Table
 from torch import nn
 from typing_extensions import override
+
+from contextrast.terminal import Table, console
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -23,7 +23,7 @@ def parameter_table(network: nn.Module, *training_only: nn.Module) -> Table:
         A table for ``rich.print``.
     """
     inner = network.get_submodule("network") if "network" in dict(network.named_children()) else network
-    table = Table(title="Parameters", title_justify="left")
+    table = Table("Parameters")
     table.add_column("part")
     table.add_column("type", style="dim")
     table.add_column("parameters", justify="right")
@@ -45,7 +45,7 @@ class ParameterSummary(pl.Callback):
         if trainer.is_global_zero:
             parts = dict(pl_module.named_children())
             training_only = [parts[name] for name in ("loss", "auxiliary") if name in parts]
-            get_console().print(parameter_table(parts["network"], *training_only))
+            console().print(parameter_table(parts["network"], *training_only))
 
 
 def _add_parts(table: Table, module: nn.Module) -> None:

@@ -12,6 +12,7 @@ from contextrast.checkpoints.files import ReadCheckpoint, read_checkpoint
 from contextrast.config import Allowed, instantiate
 from contextrast.data import SegmentationDataset
 from contextrast.data.labels import LabelTable
+from contextrast.data.pairing import given_path
 from contextrast.errors import CheckpointError, DataError
 from contextrast.models import Segmenter
 from contextrast.models.weight_files import listed, mismatches
@@ -117,7 +118,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: If the file is missing, damaged, or no checkpoint of this package.
     """
-    path = Path(path)
+    path = given_path("checkpoint", path)
     if not path.is_file():
         raise CheckpointError(
             f"checkpoint={path} is no file. A run leaves checkpoints/best.ckpt and checkpoints/last.ckpt."

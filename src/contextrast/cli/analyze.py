@@ -17,8 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich import get_console
-
 from contextrast.analysis import FIGURES, Analysis, Study, comparable
 from contextrast.analysis.comparison import short_names
 from contextrast.analysis.drawing import Pictured, file_name
@@ -31,6 +29,7 @@ from contextrast.data.loader import Loader, collate
 from contextrast.errors import CheckpointError, ConfigError, DataError
 from contextrast.models.devices import chosen_device
 from contextrast.runs.files import environment, write_json
+from contextrast.terminal import progress, say
 from contextrast.training.assembly import build_datamodule
 
 NEEDS = {"tsne": ("sklearn", "t-SNE"), "grad_cam": ("pytorch_grad_cam", "Grad-CAM")}
@@ -75,7 +74,8 @@ def analyze(arguments: argparse.Namespace) -> None:
     """Draw the figures that are asked for, with the numbers behind them in ``analysis.json``.
 
     Raises:
-        ContextrastError: If checkpoints, data and settings do not go together; before the first batch.
+        ContextrastError: If checkpoints, data and settings do not go together, before the first batch; and at the end,
+            if some of the images could not be read.
     """
     folder = arguments.output or Path("runs/analyze") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     refuse_analysed(folder)
@@ -83,7 +83,8 @@ def analyze(arguments: argparse.Namespace) -> None:
         from_extra(module, "analysis", purpose)
     checkpoints = load_checkpoints(arguments)
     datamodule = open_data(arguments, list(checkpoints.values()))
-    dataset, indices = choose_images(arguments, datamodule)
+    dataset, chosen = choose_images(arguments, datamodule)
+    indices, failures = readable(dataset, chosen)
     loader = Loader(
         dataset, datamodule.eval_batch_size, sampler=indices, num_workers=datamodule.num_workers, collate_fn=collate
     )
@@ -106,7 +107,10 @@ def analyze(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
     }
     write_json(folder / "analysis.json", {**header, "figures": found, "environment": environment()})
-    get_console().print(f"Figures and numbers: {folder}", soft_wrap=True)
+    say(f"Figures and numbers: {folder}")
+    if failures:
+        listed = "\n".join(failures)
+        raise DataError(f"{len(failures)} of {len(chosen)} image(s) could not be read and are in no figure:\n{listed}")
 
 
 def refuse_analysed(folder: Path) -> None:
@@ -149,11 +153,10 @@ def open_data(arguments: argparse.Namespace, checkpoints: Sequence[Checkpoint]) 
     given = {} if arguments.data_root is None else {"root": arguments.data_root}
     datamodule = build_datamodule({**checkpoints[0].data, **given}, DATA)
     for checkpoint in checkpoints:
-        if checkpoint.labels.classes != datamodule.labels.classes:
+        if difference := checkpoint.labels.difference(datamodule.labels):
             raise CheckpointError(
-                f"{checkpoint.path} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name}, the "
-                f"data has {datamodule.labels.num_classes} of {datamodule.labels.name}. Analyse networks of the same "
-                "classes together, on data that has them."
+                f"{checkpoint.path} and the data have other classes: {difference}. Analyse networks of the same "
+                "classes together, on data that has them in the same order."
             )
     return datamodule
 
@@ -181,6 +184,24 @@ def choose_images(
         raise ConfigError(f"--split {arguments.split} has no labels to compare with: its benchmark withholds them.")
     dataset = dataset.unaugmented()
     return dataset, spread(len(dataset), arguments.images or len(dataset))
+
+
+def readable(dataset: SegmentationDataset, indices: Sequence[int]) -> tuple[list[int], list[str]]:
+    """Those of the images that can be read, and what is wrong with the others.
+
+    Raises:
+        DataError: If none of them can.
+    """
+    found, failures = [], []
+    for index in progress(indices, "Reading"):
+        try:
+            dataset.mask(index)
+            found.append(index)
+        except DataError as error:
+            failures.append(str(error))
+    if not found:
+        raise DataError(f"None of the {len(indices)} image(s) can be read. The first one: {failures[0]}")
+    return found, failures
 
 
 def pixels_per_class(points: int, num_classes: int) -> int:

@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +18,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from contextrast.cli.sweeps import FailedJobs
 from contextrast.config import config_directory
@@ -59,7 +66,6 @@ _BY_NUMBER: Final = {
 """What to do about the system's errors, by their numbers."""
 
 _BY_KIND: Final[dict[type[Exception], str]] = {
-    OverrideParseException: "Write KEY=VALUE, lists as KEY=[1,2]; quote other characters: 'KEY=\"/data/a=1, b\"'.",
     FileExistsError: "This is a file where a folder has to be: move it, or name another one with hydra.run.dir=PATH.",
     InterpolationResolutionError: "${...} refers to another setting; for a path with it use a link.",
     MisconfigurationException: "Change the trainer's settings: trainer.KEY=VALUE, or trainer=cpu.",
@@ -118,6 +124,18 @@ def refuse_finished(run_dir: Path) -> None:
         )
 
 
+def quoted(text: object) -> str:
+    """Text, such as a path, as Hydra's override grammar takes it, whatever characters it has."""
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (r"\"" if found[2] else ""), str(text))
+    return '"' + escaped.replace("${", r"\${") + '"'
+
+
+def _as_text(override: str) -> str:
+    """What to type for an override whose value Hydra did not take for text."""
+    key, _, value = override.partition("=")
+    return f"Lists are KEY=[1,2]; text, such as a path, is quoted: {shlex.quote(f'{key}={quoted(value)}')}"
+
+
 def _left_out(error: Exception) -> bool:
     """Whether this is Hydra's ValueError for GROUP=null."""
     return "Config group override must be" in str(error)
@@ -138,6 +156,12 @@ def _hint(error: Exception, config_name: str) -> str:
         )
     elif isinstance(error, MissingMandatoryValue):
         found = f"Give it on the command line: {error.full_key}=VALUE."
+    elif isinstance(error, OverrideParseException):
+        found = _as_text(error.override)
+    elif ambiguous := re.search(r"Ambiguous value for argument '(.*)'", str(error)):
+        found = _as_text(ambiguous[1])
+    elif isinstance(error, InterpolationKeyError | GrammarParseError) and any("${" in one for one in sys.argv):
+        found = _as_text(next(one for one in sys.argv if "${" in one))
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
         found = _BY_NUMBER[error.errno]
     else:

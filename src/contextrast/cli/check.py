@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich import get_console
-from rich.table import Table
 
 from contextrast.cli.app import command
 from contextrast.config import instantiate
@@ -18,6 +16,7 @@ from contextrast.data.problems import collected_problems
 from contextrast.errors import DataError, MissingSplitError
 from contextrast.reporting.tables import percent
 from contextrast.runs.files import write_json
+from contextrast.terminal import Table, console, say
 
 _SHOWN = 30  # problems on the terminal; the file has all
 _ORIENTATION = (
@@ -41,19 +40,17 @@ def check(config: DictConfig) -> None:
     seconds = time.monotonic() - began
     labels = measured(classes, found)
     write_json(path, {"dataset": labels.name, "root": config.data.root, **report(labels, found)})
-    console = get_console()
-    for table in tables(labels, found):
-        console.print(table)
+    console().print(*tables(labels, found), sep="\n")
     pairs = sum(inspection.samples for inspection in found.values())
-    console.print(f"Read {pairs} pairs in {seconds:.1f} s. Counts and groups: {path}", soft_wrap=True)
+    say(f"Read {pairs} pairs in {seconds:.1f} s. Counts and groups: {path}")
     notes = [note for inspection in found.values() for note in inspection.notes]
     for note in notes[:_SHOWN]:
-        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(note, "yellow")
     if notes:
-        console.print(f"{len(notes)} note(s): {_ORIENTATION}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{len(notes)} note(s): {_ORIENTATION}")
     problems = [problem for inspection in found.values() for problem in inspection.problems]
     for problem in problems[:_SHOWN]:
-        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+        say(problem, "red")
     if problems:
         listed = "listed above" if len(problems) <= _SHOWN else f"the first {_SHOWN} listed above"
         raise DataError(f"{len(problems)} problem(s) with {config.data.root}, {listed}, all in {path}.")
@@ -112,7 +109,7 @@ def report(labels: LabelTable, found: Mapping[str, Inspection]) -> dict[str, Any
 
 def tables(labels: LabelTable, found: Mapping[str, Inspection]) -> tuple[Table, Table]:
     """For the terminal: one row per split, and one row per class with its share of the labelled pixels."""
-    splits = Table(title=f"{labels.name}: splits", title_justify="left")
+    splits = Table(f"{labels.name}: splits")
     for heading in ("split", "pairs", "sizes (width x height)", "ignored %", "problems"):
         splits.add_column(heading, justify="left" if heading in ("split", "sizes (width x height)") else "right")
     for split, inspection in found.items():
@@ -123,7 +120,7 @@ def tables(labels: LabelTable, found: Mapping[str, Inspection]) -> tuple[Table, 
             percent(share(inspection.ignored, inspection.ignored + int(inspection.pixels.sum()))),
             str(len(inspection.problems)),
         )
-    classes = Table(title="pixels of each class, % of the labelled ones", title_justify="left")
+    classes = Table("pixels of each class, % of the labelled ones")
     classes.add_column("class")
     classes.add_column("group")
     for split in found:

@@ -6,9 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import get_console
-from rich.console import Console
-
 from contextrast.cli.app import MENDABLE, near_keys
 from contextrast.cli.report import add_baseline_options, chosen_baselines, show
 from contextrast.cli.series import Job, RunFailedError, Series, SeriesStoppedError
@@ -19,6 +16,7 @@ from contextrast.runs.records import Run, read_result, variant_run
 from contextrast.runs.results import Variant, find_records
 from contextrast.runs.settings import by_key
 from contextrast.signals import ending_at_once, exit_code
+from contextrast.terminal import console, say
 
 EXAMPLES = """\
 examples:
@@ -44,7 +42,6 @@ def run(arguments: argparse.Namespace) -> list[str]:
     Raises:
         ContextrastError: If something cannot work; before the first run wherever possible.
     """
-    console = get_console()
     overrides, results = arguments.overrides, arguments.results or Path("results") / recipe(arguments.overrides)
     variants = [Variant.parse(text) for text in arguments.losses]
     series = Series(results, arguments.runs, overrides, arguments.keep_checkpoints)
@@ -54,13 +51,13 @@ def run(arguments: argparse.Namespace) -> list[str]:
         jobs = series.jobs(variants, arguments.seeds) if variants else []
         check([series.command(job) for job in jobs])
         if arguments.dry_run:
-            plan(series, jobs, taken, console)
+            plan(series, jobs, taken)
             return []
-        failed = carry_out(series, jobs, taken, console)
+        failed = carry_out(series, jobs, taken)
     runs = asked_runs(results, variants, arguments.seeds)
     if not runs:
         raise ConfigError(f"{results} holds no results, and none were asked for. Name losses: --losses ce contextrast.")
-    show(compare(runs, arguments.metric, chosen_baselines(arguments), arguments.thin), console)
+    show(compare(runs, arguments.metric, chosen_baselines(arguments), arguments.thin))
     return failed
 
 
@@ -82,27 +79,25 @@ def check(commands: Sequence[Sequence[str]]) -> None:
         compose("train", command)
 
 
-def plan(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> None:
+def plan(series: Series, jobs: Sequence[Job], taken: Sequence[Job]) -> None:
     """Print what would run, and about how long it takes."""
     for job in taken:
-        console.print(
-            f"{job.name}: would be evaluated, from {job.run_dir}", markup=False, highlight=False, soft_wrap=True
-        )
+        say(f"{job.name}: would be evaluated, from {job.run_dir}")
     times = [series.hours(job) for job in jobs]
     for job, hours in zip(jobs, times, strict=True):
         state = "would go on" if job.run_dir.exists() else "would run"
         about = "" if hours is None else f", about {hours:.1f} h"
-        console.print(f"{job.name}: {state}{about}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{job.name}: {state}{about}")
     if not jobs and not taken:
-        console.print("Nothing is missing.")
+        say("Nothing is missing.")
     elif jobs and all(hours is not None for hours in times):
         total = sum(hours for hours in times if hours is not None)
-        console.print(f"{len(jobs)} runs, about {total:.1f} h of training by the records in {series.results}.")
+        say(f"{len(jobs)} runs, about {total:.1f} h of training by the records in {series.results}.")
     elif jobs:
-        console.print(f"{len(jobs)} runs; {series.results} has no record that tells how long they take.")
+        say(f"{len(jobs)} runs; {series.results} has no record that tells how long they take.")
 
 
-def carry_out(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console: Console) -> list[str]:
+def carry_out(series: Series, jobs: Sequence[Job], taken: Sequence[Job]) -> list[str]:
     """Do what is missing; returns what failed.
 
     Raises:
@@ -110,12 +105,12 @@ def carry_out(series: Series, jobs: Sequence[Job], taken: Sequence[Job], console
     """
     failed = []
     for number, job in enumerate([*taken, *jobs], start=1):
-        console.rule(f"{number} of {len(taken) + len(jobs)}: {job.name}")
+        console().rule(f"{number} of {len(taken) + len(jobs)}: {job.name}")
         try:
             if job in taken:
                 series.record(job)
             elif not series.run(job):
-                console.print("Another process is at it.", style="yellow")
+                say("Another process is at it.", "yellow")
         except RunFailedError as error:
             failed.append(str(error))
     return failed

@@ -38,7 +38,7 @@ def page(config: DictConfig, folder: Path) -> Any:
     protocol = InferenceProtocol.of(plain(config))
     networks = []
     for path in filter(None, (config.checkpoint, config.compare)):
-        predictor = load_predictor(Path(path).expanduser(), protocol, device, config.trusted)
+        predictor = load_predictor(path, protocol, device, config.trusted)
         networks.append(Shown(str(path), predictor.labels, predictor))
     return build(networks, folder, config.alpha, config.max_megapixels)
 

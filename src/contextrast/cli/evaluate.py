@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
-from rich import get_console
 
 from contextrast.checkpoints.contents import DATA, Checkpoint, load_checkpoint
 from contextrast.cli.app import command, refuse_finished
@@ -16,11 +16,15 @@ from contextrast.data import LabelTable, SegmentationDataModule, SegmentationDat
 from contextrast.data.loader import Loader
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.evaluation import EvaluationModule, build_measures, needed_of
+from contextrast.export import Exported, is_export, load_export
 from contextrast.metrics import Measure
-from contextrast.models import Segmenter
+from contextrast.models import Network
+from contextrast.models.devices import best_device
 from contextrast.reporting.tables import group_table, per_class_table, report_to_dict, scores_to_dict
 from contextrast.runs.files import environment, write_json
 from contextrast.runs.loggers import finish_loggers
+from contextrast.runs.rules import device_count
+from contextrast.terminal import console, say
 from contextrast.training.assembly import build_datamodule, build_trainer
 
 
@@ -32,23 +36,38 @@ def evaluate(config: DictConfig) -> None:
     """
     run_dir = Path(config.paths.run_dir)
     refuse_finished(run_dir)
-    checkpoint = load_checkpoint(config.checkpoint)
-    datamodule = build_data(config, checkpoint)
-    network = checkpoint.network(given(config.model))
+    trained, network = load(config)
+    datamodule = build_data(config, trained)
     measures = build_measures(plain(config.metrics), network, datamodule.labels)
     if config.split not in ("val", "test"):
         raise ConfigError(f"split={config.split} is not known; choose val or test.")
     dataset = needed_of(datamodule.dataset(config.split), measures)
-    evaluations = build_evaluations(config, network, checkpoint.labels, measures)
+    evaluations = build_evaluations(config, network, trained.labels, measures)
     results = run(config, evaluations, Split(datamodule, dataset))
     if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it
         return  # the first process tells for all
-    header = {"checkpoint": str(config.checkpoint), "step": checkpoint.step, "split": config.split}
+    header = {"checkpoint": str(config.checkpoint), "step": trained.step, "split": config.split}
     write_json(run_dir / "environment.json", environment())
     write_json(run_dir / "metrics.json", {**header, **results})
-    get_console().print(f"Numbers: {run_dir / 'metrics.json'}", soft_wrap=True)
+    say(f"Numbers: {run_dir / 'metrics.json'}")
     if dataset.withheld:
-        get_console().print(f"For the benchmark's server: {run_dir / 'submission'}", soft_wrap=True)
+        say(f"For the benchmark's server: {run_dir / 'submission'}")
+
+
+def load(config: DictConfig) -> tuple[Checkpoint | Exported, Network]:
+    """What says which classes and data it was trained on, and the network itself.
+
+    Raises:
+        ContextrastError: If it cannot be read, or there are settings that an export cannot follow.
+    """
+    if not is_export(config.checkpoint):
+        checkpoint = load_checkpoint(config.checkpoint)
+        return checkpoint, checkpoint.network(given(config.model))
+    if given(config.model) or (config.trainer.accelerator != "cpu" and device_count(config.trainer.devices) != 1):
+        raise ConfigError(f"{config.checkpoint} is an export: it takes no settings of the model, and one device.")
+    device = torch.device("cpu") if config.trainer.accelerator == "cpu" else best_device()
+    exported = load_export(config.checkpoint, device, config.trusted)
+    return exported, exported
 
 
 class Split(pl.LightningDataModule):
@@ -71,24 +90,27 @@ class Split(pl.LightningDataModule):
         return self.datamodule.eval_loader(self.dataset, (trainer.world_size, trainer.global_rank))
 
 
-def build_data(config: DictConfig, checkpoint: Checkpoint) -> SegmentationDataModule:
-    """The data of the checkpoint, with the settings that were given.
+def build_data(config: DictConfig, trained: Checkpoint | Exported) -> SegmentationDataModule:
+    """The data that a network was trained on, with the settings that were given.
 
     Raises:
-        CheckpointError: If its classes are others than the checkpoint's.
+        CheckpointError: If its classes are others than the network's, or an export does not say which data it was.
     """
-    datamodule = build_datamodule({**checkpoint.data, **given(config.data)}, DATA)
-    if datamodule.labels.classes != checkpoint.labels.classes:
+    if trained.data is None:
+        raise CheckpointError(f"{config.checkpoint} does not say which data it was trained on. Export it again.")
+    settings = given(config.data)
+    dataset = {**trained.data["dataset"], **settings.pop("dataset", {})}
+    datamodule = build_datamodule({**trained.data, **settings, "dataset": dataset}, DATA)
+    if difference := trained.labels.difference(datamodule.labels):
         raise CheckpointError(
-            f"{config.checkpoint} knows {checkpoint.labels.num_classes} classes of {checkpoint.labels.name} "
-            f"({', '.join(checkpoint.labels.classes[:5])}, …), the data has {datamodule.labels.num_classes} of "
-            f"{datamodule.labels.name}. Evaluate on data with the same classes."
+            f"{config.checkpoint} and the data have other classes: {difference}. Evaluate on data with the same "
+            "classes in the same order."
         )
     return datamodule
 
 
 def build_evaluations(
-    config: DictConfig, network: Segmenter, labels: LabelTable, measures: Mapping[str, Measure]
+    config: DictConfig, network: Network, labels: LabelTable, measures: Mapping[str, Measure]
 ) -> dict[str, EvaluationModule]:
     """An evaluation by each protocol that was asked for.
 
@@ -127,12 +149,12 @@ def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], split: 
 def show(module: EvaluationModule, title: str) -> None:
     """Print what a test found, with the definitions of its measures."""
     assert module.last_scores is not None
-    console, reports = get_console(), module.last_reports
-    console.print(per_class_table(module.last_scores, module.labels.classes, title, reports.values()))
+    reports = module.last_reports
+    console().print(per_class_table(module.last_scores, module.labels.classes, title, reports.values()))
     for name, report in reports.items():
         if report.groups:
-            console.print(group_table(report, name))
-        console.print(f"{name}: {report.convention}.", style="dim", highlight=False)
+            console().print(group_table(report, name))
+        console().print(f"{name}: {report.convention}.", style="dim")
 
 
 def numbers(module: EvaluationModule) -> dict[str, Any]:

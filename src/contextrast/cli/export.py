@@ -4,16 +4,17 @@ import tempfile
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich import get_console
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import command
 from contextrast.config import instantiate
 from contextrast.data.decoding import decode_image
 from contextrast.data.images import find_images
+from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
 from contextrast.runs.files import write_json
+from contextrast.terminal import say
 
 
 def export(config: DictConfig) -> None:
@@ -28,7 +29,7 @@ def export(config: DictConfig) -> None:
     if target.exists():
         raise ConfigError(f"{target} exists. Nothing was changed: choose another hydra.run.dir, or remove it.")
     checkpoint = load_checkpoint(config.checkpoint)
-    given = [] if config.images is None else find_images("images", config.images)
+    given = [] if config.images is None else find_images("images", str(given_path("images", config.images)))
     pictures = [photograph(), *(decode_image(path) for path, _ in given)]
     network = checkpoint.network()
     metadata: Metadata = describe(checkpoint, network, form.takes)
@@ -43,13 +44,11 @@ def export(config: DictConfig) -> None:
         unverified.replace(target)
     write_json(run_dir / "metadata.json", {**metadata, "verified": verified})
     (run_dir / "README.md").write_text(model_card(metadata, form.name, form.recipe), encoding="utf-8")
-    console = get_console()
-    console.print(
+    say(
         f"{target}: differs from the network by at most {verified['largest_difference']:.1e} of the largest logit on "
-        f"{len(verified['shapes'])} batches of different sizes, {len(pictures)} of them photographs.",
-        soft_wrap=True,
+        f"{len(verified['shapes'])} batches of different sizes, {len(pictures)} of them photographs."
     )
-    console.print(f"Input: {form.takes}. Licence: {metadata['licence']}", soft_wrap=True, markup=False, highlight=False)
+    say(f"Input: {form.takes}. Licence: {metadata['licence']}")
 
 
 main = command("export")(export)

@@ -3,31 +3,49 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich import get_console
-from rich.progress import track
 
 from contextrast.cli.app import command
 from contextrast.config import plain
+from contextrast.data.formats import images_up_to
 from contextrast.data.images import find_images
+from contextrast.data.pairing import given_path
+from contextrast.errors import DataError
 from contextrast.models import InferenceProtocol
 from contextrast.models.devices import chosen_device
-from contextrast.predicting import load_predictor, result_names, write_predictions
+from contextrast.predicting import Results, earlier_results, load_predictor, result_names, write_predictions
+from contextrast.terminal import progress, say
 
 
 def predict(config: DictConfig) -> None:
     """Segment a file, a folder's images (subfolders too) or a pattern's matches, at their original sizes.
 
     Raises:
-        ContextrastError: If the checkpoint or an image cannot be used, or two results would have one name.
+        ContextrastError: If the checkpoint or a setting cannot be used, or two results would have one name; and at the
+            end, if some of the images could not be predicted.
     """
-    run_dir = Path(config.paths.run_dir)
+    run_dir, settings = Path(config.paths.run_dir), plain(config)
     device = chosen_device("device=", config.device)
-    path = Path(config.checkpoint).expanduser()
-    predictor = load_predictor(path, InferenceProtocol.of(plain(config)), device, config.trusted)
-    images = find_images("input", config.input)
-    results = [(path, name) for (path, _), name in zip(images, result_names(images), strict=True)]
-    write_predictions(predictor, track(results, "Predicting"), run_dir, config.overlay_alpha)
-    get_console().print(f"{len(images)} image(s): {run_dir / 'masks'}", soft_wrap=True)
+    predictor = load_predictor(config.checkpoint, InferenceProtocol.of(settings), device, config.trusted)
+    results = Results(run_dir, predictor.labels, *(settings[key] for key in ("outputs", "values", "overlay_alpha")))
+    images = _new_images(given_path("input", config.input))
+    results.write_record()
+    named = [(path, name) for (path, _), name in zip(images, result_names(images), strict=True)]
+    with images_up_to(config.max_megapixels):
+        failures = write_predictions(predictor, progress(named, "Predicting"), results)
+    say(f"{len(images) - len(failures)} image(s): {run_dir}, masks with {results.meaning}")
+    if failures:
+        listed = "\n".join(failures)
+        raise DataError(f"{len(failures)} of {len(images)} image(s) were not predicted:\n{listed}")
+
+
+def _new_images(path: Path) -> list[tuple[Path, Path]]:
+    """The images that are asked for, without what earlier predictions left among them."""
+    found = find_images("input", str(path))
+    results = earlier_results(path) if path.is_dir() else []
+    images = [pair for pair in found if not any(pair[0].is_relative_to(folder) for folder in results)]
+    if len(images) < len(found):
+        say(f"{len(found) - len(images)} image(s) of earlier predictions below {path} are left out.")
+    return images
 
 
 main = command("predict")(predict)

@@ -5,9 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import get_console
-from rich.console import Console
-
 from contextrast.errors import ContextrastError
 from contextrast.reporting.baselines import Baselines
 from contextrast.reporting.comparison import Comparison, compare
@@ -15,6 +12,7 @@ from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.comparison_tables import explanation, markdown, terminal_tables
 from contextrast.reporting.page.document import html_page
 from contextrast.runs.records import read_runs
+from contextrast.terminal import console, say
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -25,25 +23,24 @@ def report(arguments: argparse.Namespace) -> None:
     """
     records = read_runs(arguments.folders)
     comparisons = compare(records.runs, arguments.metric, chosen_baselines(arguments), arguments.thin)
-    console = get_console()
-    show(comparisons, console)
+    show(comparisons)
     for path, reason in records.left_out.items():
-        console.print(f"left out: {path}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(f"left out: {path}: {reason}", "yellow")
     if arguments.markdown is not None:
-        _write(arguments.markdown, markdown(comparisons), console)
+        _write(arguments.markdown, markdown(comparisons))
     if arguments.csv is not None:
-        _write(arguments.csv, comma_separated(comparisons), console)
+        _write(arguments.csv, comma_separated(comparisons))
     if arguments.html is not None:
-        _write(arguments.html, html_page(comparisons, records.left_out), console)
+        _write(arguments.html, html_page(comparisons, records.left_out))
 
 
-def show(comparisons: Sequence[Comparison], console: Console) -> None:
+def show(comparisons: Sequence[Comparison]) -> None:
     """Print comparisons: their tables, what the numbers are, and notes."""
     for comparison in comparisons:
-        console.print(*terminal_tables(comparison, console), sep="\n")
-        console.print(explanation(comparison), style="dim", markup=False, highlight=False)
+        console().print(*terminal_tables(comparison, console()), sep="\n")
+        console().print(explanation(comparison), style="dim")
         for note in comparison.notes:
-            console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            say(note, "yellow")
 
 
 def add_baseline_options(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +71,10 @@ def chosen_baselines(arguments: argparse.Namespace) -> Baselines:
     return Baselines(arguments.baseline, [(row, base) for row, base in arguments.against], arguments.own_base)
 
 
-def _write(path: Path, text: str, console: Console) -> None:
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    console.print(f"Written: {path}", soft_wrap=True)
+    say(f"Written: {path}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from lightning.pytorch.utilities import rank_zero_only
 
 from contextrast.checkpoints.files import previous_checkpoints
+from contextrast.cli.app import quoted
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.runs.lock import is_running
@@ -184,10 +185,6 @@ def _unquoted(text: str) -> str:
     """The value of an override as typed, or as `quoted` makes it."""
     value = text.partition("=")[2]
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
+        inner = re.sub(rf"\\+(?={value[0]}|$)", lambda run: "\\" * (len(run[0]) // 2), value[1:-1])
+        return inner.replace(r"\${", "${")
     return value
-
-
-def quoted(path: Path) -> str:
-    """A path as Hydra's override grammar takes it, whatever characters it has."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

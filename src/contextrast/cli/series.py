@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.cli.resume import LAST, checkpoint_of_job, quoted
+from contextrast.cli.app import quoted
+from contextrast.cli.resume import LAST, checkpoint_of_job
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.reading import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record

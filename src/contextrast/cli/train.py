@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich import get_console
 
 from contextrast.arguments import check_value
 from contextrast.callbacks import Continuation
@@ -20,12 +19,11 @@ from contextrast.callbacks.interruption import RunStopped
 from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
 from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
-from contextrast.cli.app import command, refuse_finished
+from contextrast.cli.app import command, quoted, refuse_finished
 from contextrast.cli.resume import (
     LAST,
     checkpoint_of_job,
     find_checkpoint,
-    quoted,
     refuse_other_run,
     resumed_arguments,
 )
@@ -36,6 +34,7 @@ from contextrast.errors import ConfigError, ContextrastError, LostProcessError, 
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
 from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
+from contextrast.terminal import console, say
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from contextrast.training.host_memory import keep_freed_memory
 from contextrast.training.module import SegmentationModule
@@ -202,10 +201,9 @@ def report(module: SegmentationModule, run_dir: Path) -> float:
     """Print the last scores and where everything lies, in one process; returns the mIoU, NaN without a validation."""
     scores = module.last_scores
     if module.global_rank == 0:
-        console = get_console()
         if scores is not None:
-            console.print(per_class_table(scores, module.labels.classes, "Validation, last step"))
-        console.print(f"Run folder: {run_dir}", soft_wrap=True)
+            console().print(per_class_table(scores, module.labels.classes, "Validation, last step"))
+        say(f"Run folder: {run_dir}")
     return float("nan") if scores is None else float(scores.miou)
 
 

@@ -1,5 +1,6 @@
 """ADE20K as released for scene parsing (Zhou et al., 2017; SceneParse150): 150 classes, in- and outdoors."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -42,7 +43,7 @@ class ADE20K(FileDataset):
         ConfigError: An unknown split.
     """
 
-    labels = LabelTable.load("ade20k")
+    labels = replace(LabelTable.load("ade20k"), values=_VALUES.values)
     splits = get_args(Split)
 
     def __init__(

@@ -1,15 +1,18 @@
 """CamVid (Brostow et al., 2009): street scenes from a driving car, 11 classes, in both layouts it is distributed in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, get_args
 
+from typing_extensions import override
+
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import ColorMap, Picture, ValueMap
+from contextrast.data.decoding import ColorMap, ValueMap
 from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
 from contextrast.data.images import is_image
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
-from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.data.problems import fail_if
 from contextrast.data.text_files import normal, read_lines
 from contextrast.errors import DataError, MissingSplitError
@@ -67,16 +70,29 @@ class CamVid(FileDataset):
     ) -> None:
         check_choice("split", split, get_args(Split), "CamVid")
         check_choice("data.dataset.merge", merge, get_args(Merge), "CamVid")
-        super().__init__(*_find(existing_folder(root, "CamVid", _LAYOUTS), split, merge), transform)
+        folder = existing_folder(root, "CamVid", _LAYOUTS)
+        layout = _find(folder, merge)
+        if layout is None:
+            raise no_layout(folder, "CamVid", _LAYOUTS)
+        base, pairs, decode = layout
+        super().__init__(pairs(base, split), decode, transform)
+
+    @override
+    @classmethod
+    def labels_for(cls, root: str | Path | None = None, merge: Merge = "documented", **_: Any) -> LabelTable:
+        """The classes; masks have values or colours, by the layout at ``root``."""
+        layout = None if root is None else _find(given_path("data.root", root), merge)
+        return cls.labels if layout is None else replace(cls.labels, values=layout[2].values)
 
 
-def _find(root: Path, split: Split, merge: Merge) -> tuple[list[Pair], Callable[[Path], Picture]]:
+def _find(root: Path, merge: Merge) -> tuple[Path, Callable[[Path, Split], list[Pair]], ValueMap | ColorMap] | None:
+    """The folder of a layout, what finds its pairs, and what decodes its masks."""
     for folder in (root, root / "CamVid"):
         if any((folder / name).is_dir() for name in (_IMAGES, _LABELS)):
-            return _original_pairs(folder, split), _color_map(merge)
+            return folder, _original_pairs, _color_map(merge)
         if any((folder / f"{name}{kind}").is_dir() for name in get_args(Split) for kind in ("", "annot")):
-            return _segnet_pairs(folder, split), _SEGNET_IDS
-    raise no_layout(root, "CamVid", _LAYOUTS)
+            return folder, _segnet_pairs, _SEGNET_IDS
+    return None
 
 
 def _segnet_pairs(root: Path, split: Split) -> list[Pair]:
@@ -131,5 +147,7 @@ def _original_pairs(root: Path, split: Split) -> list[Pair]:
 def _color_map(merge: Merge) -> ColorMap:
     """Map the original's 32 colours to train ids; a few interpolated pixels have others."""
     table: dict[str, Any] = read_table("camvid")
-    train_ids = {tuple(color): table["merges"][merge][name] for name, color in table["colors"].items()}
+    # Of the colours that become a class, its own one comes first.
+    colors = sorted(table["colors"].items(), key=lambda item: item[1] not in table["palette"])
+    train_ids = {tuple(color): table["merges"][merge][name] for name, color in colors}
     return ColorMap(train_ids, f"Files of {_LABELS} are lossless PNGs in the 32 RGB colours of CamVid.", tolerance=0.5)

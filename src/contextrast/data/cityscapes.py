@@ -1,6 +1,7 @@
 """Cityscapes (Cordts et al., 2016): street scenes from 50 cities, 19 classes, with the benchmark server's format."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
@@ -36,20 +37,8 @@ _LAYOUTS: Final = (
 )
 
 
-def _label_table() -> tuple[dict[int, int], NDArray[np.uint8]]:
-    """Train ids by label id, and label ids by train id."""
-    labels: list[dict[str, Any]] = read_table("cityscapes")["labels"]
-    train_ids = {label["id"]: label["train_id"] for label in labels if label["id"] >= 0}  # -1 is never drawn
-    label_ids: NDArray[np.uint8] = np.zeros(256, dtype=np.uint8)  # 0 is unlabeled
-    for label_id, train_id in train_ids.items():
-        if train_id != IGNORE_INDEX:
-            label_ids[train_id] = label_id
-    return train_ids, label_ids
-
-
-_TRAIN_ID_OF, _LABEL_ID_OF = _label_table()
 _FROM_LABEL_IDS: Final = ValueMap(
-    _TRAIN_ID_OF,
+    {label["id"]: label["train_id"] for label in read_table("cityscapes")["labels"] if label["id"] >= 0},  # -1: undrawn
     f"Files *{_LABEL_IDS}.png have label ids, 0..33. A file of train ids (0..18 and {IGNORE_INDEX}) has to be named "
     f"*{TRAIN_IDS}.png.",
     LabelTable.load("cityscapes").palette,
@@ -89,7 +78,7 @@ class Cityscapes(FileDataset):
         ConfigError: An unknown split or encoding.
     """
 
-    labels = LabelTable.load("cityscapes")
+    labels = replace(LabelTable.load("cityscapes"), values=_FROM_LABEL_IDS.values)
     _gives_instances = False
 
     def __init__(
@@ -111,6 +100,12 @@ class Cityscapes(FileDataset):
         for part, kind in _parts(training) if split == "train" else [(split, "gtFine")]:
             pairs += _pairs(folder, part, kind, encoding, label_root)
         super().__init__(pairs, _decode, transform)
+
+    @override
+    @classmethod
+    def labels_for(cls, encoding: Encoding = "auto", **_: Any) -> LabelTable:
+        """The classes; the values of masks are label ids, as distributed, where not only train ids are read."""
+        return replace(cls.labels, values=_FROM_TRAIN_IDS.values) if encoding == "train_ids" else cls.labels
 
     @override
     def __getitem__(self, key: int | SampleKey) -> Sample:
@@ -151,13 +146,7 @@ class Cityscapes(FileDataset):
     @override
     def submission(self, name: str, prediction: Picture) -> tuple[str, Picture]:
         """What the benchmark server takes for a test image: ``CITY_SEQUENCE_FRAME*.png``, in label ids."""
-        return f"{name}_pred_labelIds.png", to_label_ids(prediction)
-
-
-def to_label_ids(train_ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    """Cityscapes' label ids of train ids, in the same shape; what is no class becomes 0, unlabeled."""
-    label_ids: NDArray[np.uint8] = _LABEL_ID_OF[train_ids]
-    return label_ids
+        return f"{name}_pred_labelIds.png", self.labels.in_files(prediction).astype(np.uint8)
 
 
 def to_train_ids(path: Path) -> Picture:

@@ -1,8 +1,11 @@
 """COCO-Stuff 10k (Caesar et al., 2018): photographs of COCO with things and stuff labelled, 171 classes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args
+
+from typing_extensions import override
 
 from contextrast.data.dataset import Transform
 from contextrast.data.decoding import Picture, ValueMap
@@ -10,7 +13,7 @@ from contextrast.data.files import FileDataset, check_choice, existing_folder, n
 from contextrast.data.image_lists import read_image_list
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
 from contextrast.data.mat_files import label_map, mat_files, read_mat
-from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.errors import DataError, MissingSplitError
 
 Split = Literal["train", "val"]
@@ -77,12 +80,27 @@ class CocoStuff10k(FileDataset):
         check_choice("split", split, self.splits, _NAME)
         super().__init__(*_find(existing_folder(root, _NAME, _LAYOUTS), split), transform)
 
+    @override
+    @classmethod
+    def labels_for(cls, root: str | Path | None = None, **_: Any) -> LabelTable:
+        """The classes; masks have the values of the layout at ``root``."""
+        if root is None:
+            return cls.labels
+        converted = _converted_folder(given_path("data.root", root))
+        return replace(cls.labels, values=(_FROM_MASKS if converted else _FROM_RAW).values)
+
 
 def _find(root: Path, split: Split) -> tuple[list[Pair], Callable[[Path], Picture]]:
-    for folder in (root, root / _ARCHIVE):
-        if any((folder / "annotations" / part).is_dir() for part in PARTS.values()):
-            return _converted_pairs(folder, split), _FROM_MASKS
+    folder = _converted_folder(root)
+    if folder is not None:
+        return _converted_pairs(folder, split), _FROM_MASKS
     return official_pairs(root, split), decode_label_map
+
+
+def _converted_folder(root: Path) -> Path | None:
+    folders = (root, root / _ARCHIVE)
+    parts = PARTS.values()
+    return next((one for one in folders if any((one / "annotations" / part).is_dir() for part in parts)), None)
 
 
 def _converted_pairs(folder: Path, split: Split) -> list[Pair]:

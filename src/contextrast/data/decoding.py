@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ Indices = NDArray[np.uint8] | NDArray[np.uint16]
 
 Color = tuple[int, int, int]
 """RGB, 0..255 each."""
+
+Value = TypeVar("Value")
 
 MAX_CLASSES: Final = 254
 """Train ids fit into one byte beside the ignore index and a mark for what is unknown."""
@@ -222,10 +224,14 @@ class ValueMap:
         expected: What a mask should look like, for messages: ``"Masks of toy have 0 (void) and 1..9."``
         palette: Colours of the classes, in the order of their train ids. A mask whose own palette draws its values in
             the colours of other classes is refused: its values were mixed up when it was saved.
+
+    Attributes:
+        values: A value for each class, in the order of train ids: the first that was given for it.
     """
 
     def __init__(self, train_ids: Mapping[int, int], expected: str, palette: Sequence[Color] = ()) -> None:
         self.expected = expected
+        self.values = of_classes(train_ids)
         self._train_ids: Picture = np.full(MAX_VALUE + 1, UNKNOWN, dtype=np.uint8)
         self._train_ids[list(train_ids)] = list(train_ids.values())
         self._drawn: dict[Color, list[int]] = {}  # COCO-Stuff has colours that several classes share
@@ -274,10 +280,14 @@ class ColorMap:
         train_ids: Train id, or the ignore index, by colour.
         expected: What a mask should look like, for messages.
         tolerance: Share of a mask's pixels that may have another colour, and are then ignored.
+
+    Attributes:
+        values: A colour for each class, in the order of train ids: the first that was given for it.
     """
 
     def __init__(self, train_ids: Mapping[Color, int], expected: str, tolerance: float = 0.0) -> None:
         self.expected = expected
+        self.values = of_classes(train_ids)
         self.tolerance = tolerance
         self._train_ids: Picture = np.full(1 << 24, UNKNOWN, dtype=np.uint8)  # one entry an RGB colour
         self._train_ids[_packed(np.array(list(train_ids)))] = list(train_ids.values())
@@ -309,6 +319,14 @@ class ColorMap:
             )
         mask[unknown] = IGNORE_INDEX
         return mask
+
+
+def of_classes(train_ids: Mapping[Value, int]) -> tuple[Value, ...]:
+    """The first value that is given for each class, in the order of train ids."""
+    first: dict[int, Value] = {}
+    for value, train_id in train_ids.items():
+        first.setdefault(train_id, value)
+    return tuple(first[train_id] for train_id in sorted(first) if train_id != IGNORE_INDEX)
 
 
 def _packed(color: NDArray[Any]) -> NDArray[np.int32]:

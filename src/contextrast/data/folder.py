@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -13,7 +14,7 @@ from contextrast.data.dataset import Transform
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
 from contextrast.data.images import say_left_out
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
-from contextrast.data.own_masks import Ignore, OwnMasks, Reading, Values
+from contextrast.data.own_masks import Ignore, OwnMasks, Reading, Values, class_values
 from contextrast.data.pairing import Pair, image_files, match
 from contextrast.data.problems import collecting
 from contextrast.errors import ConfigError, DataError, MissingSplitError
@@ -77,7 +78,7 @@ class Folder(FileDataset):
                 raise ConfigError(f"data.dataset.{key}={suffix} has to be text, such as _mask, or '' for none.")
         folder = existing_folder(root, "Data", _LAYOUTS)
         content = read_classes(folder, classes)
-        self.labels = content.label_table(_name(folder))
+        self.labels = self.labels_for(root, classes, first_value, values)
         decode = OwnMasks(content, ignore, first_value, values, masks)
         self._swallows = ignore == IGNORE_INDEX and masks != "colors" and values is None
         super().__init__(_pairs(folder, split, image_suffix, mask_suffix), decode, transform)
@@ -86,10 +87,19 @@ class Folder(FileDataset):
                 self.read(index)
 
     @classmethod
-    def labels_for(cls, root: str | Path | None = None, classes: str | Path | None = None, **_: Any) -> LabelTable:
-        """The classes that the classes file names."""
+    def labels_for(
+        cls,
+        root: str | Path | None = None,
+        classes: str | Path | None = None,
+        first_value: int = 0,
+        values: Values = None,
+        **_: Any,
+    ) -> LabelTable:
+        """The classes that the classes file names, with the values of index masks."""
         folder = existing_folder(root, "Data", _LAYOUTS)
-        return read_classes(folder, classes).label_table(_name(folder))
+        content = read_classes(folder, classes)
+        table = content.label_table(folder.resolve().name or "folder")
+        return replace(table, values=class_values(content, first_value, values))
 
     @override
     def absence_hint(self, ignored: float) -> str:
@@ -101,10 +111,6 @@ class Folder(FileDataset):
             f"{IGNORE_INDEX} is ignored (data.dataset.ignore), and {ignored:.1%} of the pixels in masks are. If it is "
             f"a class, give the classes file colours for all classes ('{self.labels.classes[-1]} 255 255 255'){values}."
         )
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name or "folder"
 
 
 def _pairs(folder: Path, split: Split, image_suffix: str, mask_suffix: str) -> list[Pair]:

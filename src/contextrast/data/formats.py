@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from contextrast.data.orientation import TAGS, Header
-from contextrast.errors import DataError
+from contextrast.errors import DataError, check_number
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
 """What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
@@ -43,7 +43,8 @@ def opened(path: Path) -> Iterator[ImageFile]:
         raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces."
+            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces; "
+            "contextrast-predict takes it with max_megapixels=N."
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
@@ -138,6 +139,24 @@ def _lossy_webp(content: bytes) -> bool:
             return kind == b"VP8 "
         position += 8 + size + size % 2
     return True
+
+
+@contextmanager
+def images_up_to(megapixels: float | None) -> Iterator[None]:
+    """Inside the ``with``, open images of up to so many millions of pixels; None leaves Pillow's limit, 89.
+
+    Raises:
+        ConfigError: If it is no number above 0.
+    """
+    if megapixels is not None:
+        check_number("max_megapixels", megapixels, above=True)
+    limit = Image.MAX_IMAGE_PIXELS
+    # Pillow has no argument for it.
+    Image.MAX_IMAGE_PIXELS = limit if megapixels is None else int(megapixels * 1e6)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit  # as others expect it
 
 
 def _refuse_bomb(pixels: int) -> None:

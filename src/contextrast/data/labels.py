@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import zip_longest
 from typing import Any, Final, Self
 
 import numpy as np
@@ -36,12 +37,15 @@ class LabelTable:
         classes: Class names; position = train id.
         palette: One RGB colour (0..255) per class, in the same order.
         frequency: Each class's share of the labelled training pixels, in the same order; ``None`` where not known.
+        values: What the dataset's own masks have for each class, in the same order: a value (0..65535) or an RGB
+            colour. ``None`` where not known.
     """
 
     name: str
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     frequency: tuple[float, ...] | None = None
+    values: tuple[int, ...] | tuple[tuple[int, int, int], ...] | None = None
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -55,7 +59,11 @@ class LabelTable:
             "classes": list(self.classes),
             "palette": [list(color) for color in self.palette],
         }
-        return content if self.frequency is None else content | {"frequency": list(self.frequency)}
+        if self.frequency is not None:
+            content["frequency"] = list(self.frequency)
+        if self.values is not None:
+            content["values"] = [value if isinstance(value, int) else list(value) for value in self.values]
+        return content
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
@@ -65,15 +73,19 @@ class LabelTable:
             DataError: It is none.
         """
         try:
-            palette = tuple((int(red), int(green), int(blue)) for red, green, blue in content["palette"])
+            palette = tuple(map(_color, content["palette"]))
             frequency = None if content.get("frequency") is None else tuple(map(float, content["frequency"]))
             name, classes = str(content["name"]), tuple(map(str, content["classes"]))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            values = content.get("values")
+            if values is not None:
+                values = tuple(int(one) if isinstance(one, int) else _color(one) for one in values)
+                np.array(values, np.uint16).reshape(len(classes), *(() if isinstance(values[0], int) else (3,)))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
             raise DataError(
                 f"A table of classes cannot be read ({type(error).__name__}: {error}). It needs name, classes (names) "
                 "and palette (an RGB colour for each class); take the file that holds it from where it was written."
             ) from error
-        return cls(name=name, classes=classes, palette=palette, frequency=frequency)
+        return cls(name=name, classes=classes, palette=palette, frequency=frequency, values=values)
 
     @property
     def num_classes(self) -> int:
@@ -93,6 +105,38 @@ class LabelTable:
         parts = (tuple(part.tolist()) for part in np.array_split(order, 3))
         return dict(zip(("head", "mid", "tail"), parts, strict=True))
 
+    def difference(self, other: "LabelTable") -> str:
+        """In which classes another table differs, for messages; empty where names and order are the same."""
+        if self.classes == other.classes:
+            return ""
+        pairs = enumerate(zip_longest(self.classes, other.classes, fillvalue="none"))
+        differing = [f"{train_id}: {own!r} against {others!r}" for train_id, (own, others) in pairs if own != others]
+        kind = "the same names in another order" if sorted(self.classes) == sorted(other.classes) else "other names"
+        listed = ", ".join(differing[:5]) + (", ..." if len(differing) > 5 else "")
+        counts = f"{self.num_classes} of {self.name} against {other.num_classes} of {other.name}"
+        return f"{counts}, {kind} ({listed})"
+
+    def in_files(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """Give train ids as the dataset's own masks have them.
+
+        Args:
+            ids: Train ids ``[H, W]``, each of a class.
+
+        Returns:
+            Values ``[H, W]``, or RGB ``[H, W, 3]``.
+
+        Raises:
+            DataError: They are not known.
+        """
+        if self.values is None:
+            raise DataError(
+                f"It is not known which values the masks of {self.name} have: what the network comes from does not say "
+                "so, or is of an earlier version. values=train_ids needs none."
+            )
+        table = np.array(self.values, np.uint8 if np.max(self.values) <= IGNORE_INDEX else np.uint16)
+        values: NDArray[np.uint8] | NDArray[np.uint16] = table[ids]
+        return values
+
     def colorize(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Draw train ids in the table's colours.
 
@@ -106,3 +150,8 @@ class LabelTable:
         colors[: self.num_classes] = self.palette
         picture: NDArray[np.uint8] = colors[ids]
         return picture
+
+
+def _color(content: Any) -> tuple[int, int, int]:
+    red, green, blue = content
+    return int(red), int(green), int(blue)

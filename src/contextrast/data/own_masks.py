@@ -15,6 +15,7 @@ from contextrast.data.decoding import (
     ColorMap,
     MaskFile,
     Picture,
+    of_classes,
     read_colors,
     read_mask_file,
 )
@@ -62,8 +63,7 @@ class OwnMasks:
         self._masks: Reading = "values" if values is not None and masks == "auto" else masks
         self._first_value = first_value
         self._value, color = _ignored(ignore)
-        given = _consecutive(first_value, len(classes.names)) if values is None else _given(values, classes.names)
-        by_value = _with_ignored("value", self._value, given)
+        by_value = _with_ignored("value", self._value, _by_value(classes, first_value, values))
         self._by_value: Picture = np.full(MAX_VALUE + 1, UNKNOWN, dtype=np.uint8)
         self._by_value[list(by_value)] = list(by_value.values())
         own = {color: train_id for train_id, color in enumerate(classes.colors or ())}
@@ -177,6 +177,17 @@ class OwnMasks:
             f"{span}, and {'no value' if self._value is None else self._value} is ignored. {hint}Name the missing "
             "classes there, or change data.dataset.first_value, data.dataset.values or data.dataset.ignore."
         )
+
+
+def class_values(classes: ClassesFile, first_value: int, values: Values = None) -> tuple[int, ...] | None:
+    """The value of each class in index masks; None if one has none. Arguments and errors are those of `OwnMasks`."""
+    found = of_classes(_by_value(classes, first_value, values))
+    return found if len(found) == len(classes.names) else None
+
+
+def _by_value(classes: ClassesFile, first_value: int, values: Values) -> dict[int, int]:
+    """Train ids, or the ignore index, by value."""
+    return _consecutive(first_value, len(classes.names)) if values is None else _given(values, classes.names)
 
 
 def scaled_values(used: Sequence[int], count: int) -> list[int] | None:

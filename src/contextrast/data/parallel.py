@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from rich import get_console
-from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
+
+from contextrast.terminal import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ def in_processes(
     """
     own = torch.Generator()  # starting workers takes a draw
     loader = DataLoader(_Work(work, items), batch_size=None, num_workers=processes, collate_fn=_same, generator=own)
-    yield from track(loader, description, total=len(items), console=get_console())
+    yield from progress(loader, description, len(items))
 
 
 class _Work(Dataset[Any]):

@@ -1,8 +1,11 @@
 """PASCAL-Context (Mottaghi et al., 2014): the images of VOC2010 with every pixel labelled, 59 classes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args
+
+from typing_extensions import override
 
 from contextrast.data.dataset import Transform
 from contextrast.data.decoding import Picture, ValueMap
@@ -10,7 +13,7 @@ from contextrast.data.files import FileDataset, check_choice, existing_folder, n
 from contextrast.data.image_lists import read_image_list
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
 from contextrast.data.mat_files import label_map, mat_files, read_mat
-from contextrast.data.pairing import Pair, image_files, match
+from contextrast.data.pairing import Pair, given_path, image_files, match
 
 Split = Literal["train", "val"]
 
@@ -77,6 +80,15 @@ class PascalContext(FileDataset):
         check_choice("split", split, self.splits, _NAME)
         super().__init__(*_find(existing_folder(root, _NAME, _LAYOUTS), split), transform)
 
+    @override
+    @classmethod
+    def labels_for(cls, root: str | Path | None = None, **_: Any) -> LabelTable:
+        """The classes; masks have the values of the layout at ``root``."""
+        voc = None if root is None else _voc_folder(given_path("data.root", root))
+        if voc is None:
+            return cls.labels
+        return replace(cls.labels, values=(_FROM_MASKS if (voc / MASKS).is_dir() else _FROM_459).values)
+
 
 def _find(root: Path, split: Split) -> tuple[list[Pair], Callable[[Path], Picture]]:
     voc = voc_folder(root)
@@ -94,10 +106,15 @@ def voc_folder(root: Path) -> Path:
     Raises:
         DataError: There is none.
     """
-    for folder in (root, root / "VOC2010", root / "VOCdevkit" / "VOC2010"):
-        if (folder / IMAGES).is_dir():
-            return folder
-    raise no_layout(root, _NAME, _LAYOUTS)
+    folder = _voc_folder(root)
+    if folder is None:
+        raise no_layout(root, _NAME, _LAYOUTS)
+    return folder
+
+
+def _voc_folder(root: Path) -> Path | None:
+    folders = (root, root / "VOC2010", root / "VOCdevkit" / "VOC2010")
+    return next((folder for folder in folders if (folder / IMAGES).is_dir()), None)
 
 
 def official_pairs(root: Path, split: Split) -> list[Pair]:

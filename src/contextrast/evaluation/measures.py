@@ -7,10 +7,10 @@ from contextrast.config import instantiate
 from contextrast.data import LabelTable, SegmentationDataset
 from contextrast.errors import ConfigError
 from contextrast.metrics import Measure, Subject
-from contextrast.models import Segmenter
+from contextrast.models import Network
 
 
-def build_measures(chosen: Mapping[str, Any], network: Segmenter, labels: LabelTable) -> dict[str, Measure]:
+def build_measures(chosen: Mapping[str, Any], network: Network, labels: LabelTable) -> dict[str, Measure]:
     """Build the measures that were chosen, each told what it asks for of the network and the classes.
 
     Args:
@@ -33,8 +33,11 @@ def build_measures(chosen: Mapping[str, Any], network: Segmenter, labels: LabelT
             measure = described.func.of(subject, **described.keywords)
         except (TypeError, ValueError) as error:  # what constructors say to arguments that they do not take
             raise ConfigError(f"metrics.{name}: {settings['_target_']} could not be built: {error}") from error
-        if measure is not None:
-            measures[name] = measure
+        if measure is None:
+            continue
+        if "features" in measure.needs and not subject.stages:
+            raise ConfigError(f"metrics.{name} looks at feature maps, which an export does not show. Leave it out.")
+        measures[name] = measure
     return measures
 
 

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from contextrast.data import Batch
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.metrics import Measure, Report, Scores, SegmentationScores
-from contextrast.models import InferenceProtocol, Segmenter
+from contextrast.models import InferenceProtocol, Network, Segmenter
 
 
 class EvaluationModule(pl.LightningModule):
@@ -33,7 +33,7 @@ class EvaluationModule(pl.LightningModule):
 
     def __init__(
         self,
-        network: Segmenter,
+        network: Network,
         labels: LabelTable,
         protocol: InferenceProtocol | None = None,
         measures: Mapping[str, Measure] | None = None,
@@ -59,10 +59,11 @@ class EvaluationModule(pl.LightningModule):
             ``prediction``: train ids, int64 ``[B, H, W]``, for callbacks.
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
-        prediction = self.protocol(self.network, image).max(dim=1).indices
+        prediction = self.protocol.labels(self.network, image)
         self.scores.update(prediction, target)
         seen: dict[str, Any] = {**batch, "preds": prediction, "target": target}
         if any("features" in measure.needs for measure in self.measures.values()):
+            assert isinstance(self.network, Segmenter), "measures of feature maps are built for no other"
             seen["padded_target"] = F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
             _, seen["features"] = self.network.forward_features(self.network.pad(image))
         for measure in self.measures.values():

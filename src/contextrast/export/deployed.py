@@ -22,13 +22,22 @@ class Deployed(nn.Module):
         stride: Number that has to divide the sides the plain network takes.
         smallest_side: Shortest side in pixels that it takes.
         resize: Whether its logits have to be brought to the image's size.
+        argmax: Whether it answers with the most probable classes in place of logits.
     """
 
     def __init__(
-        self, network: nn.Module, mean: Any, std: Any, stride: int, smallest_side: int, resize: bool = False
+        self,
+        network: nn.Module,
+        mean: Any,
+        std: Any,
+        stride: int,
+        smallest_side: int,
+        resize: bool = False,
+        argmax: bool = False,
     ) -> None:
         super().__init__()
         self.resize = resize
+        self.argmax = argmax
         self.network = network
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
@@ -40,7 +49,7 @@ class Deployed(nn.Module):
     std: Tensor
 
     @classmethod
-    def of(cls, segmenter: Segmenter) -> Self:
+    def of(cls, segmenter: Segmenter, argmax: bool = False) -> Self:
         """The deployed form of a segmenter; the weights are shared."""
         return cls(
             segmenter.network,
@@ -49,14 +58,16 @@ class Deployed(nn.Module):
             segmenter.stride,
             segmenter.smallest_side,
             segmenter.resize,
+            argmax,
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits ``[B, N, H, W]`` of RGB images uint8 ``[B, 3, H, W]``, 0..255, of any size."""
+        """Logits ``[B, N, H, W]``, or train ids uint8 ``[B, H, W]``, of RGB images uint8 ``[B, 3, H, W]``, 0..255."""
         height, width = image.shape[-2:]
         pixels = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
         logits = segment(self.network, self._extended(self._extended(pixels, 2), 3), self.resize)
-        return logits[..., :height, :width]
+        logits = logits[..., :height, :width]
+        return logits.argmax(1).to(torch.uint8) if self.argmax else logits
 
     def _extended(self, pixels: Tensor, dimension: int) -> Tensor:
         """Repeats the last row or column up to the next side that the network takes."""

@@ -1,14 +1,18 @@
-"""An exported network where a trained one is expected: what ``contextrast-predict`` takes beside checkpoints."""
+"""An exported network where a trained one is expected: what prediction and evaluation take beside checkpoints."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.data.labels import LabelTable
+from contextrast.data.pairing import given_path
 from contextrast.errors import CheckpointError, ContextrastError, DataError, first_line
-from contextrast.export.format import CPU, Format, Predict
+from contextrast.export.format import CPU, PIXELS, Format, Predict
 from contextrast.export.onnx_file import Onnx
 from contextrast.export.safetensors_file import Safetensors
 from contextrast.export.smp_folder import SmpFolder
@@ -23,13 +27,25 @@ class Exported:
 
     Attributes:
         labels: The classes it tells apart.
-        predict: Images uint8 ``[B, 3, H, W]`` -> logits ``[B, N, H, W]``.
+        predict: Images ``[B, 3, H, W]``, 0..255 -> logits ``[B, N, H, W]``, or labels ``[B, H, W]``.
         smallest_image: Shortest image side in pixels that it takes.
+        takes_bytes: Whether images have to be uint8; what lies between is rounded.
+        data: Settings of the data that it was trained on, without where that lies; None where it does not say.
+        step: Optimiser steps that its weights have seen.
+        knows_probabilities: Whether it answers with logits; where the argmax is inside, it answers with labels alone.
+        stage_names: None: maps inside it cannot be looked at.
+        stage_channels: None.
     """
 
     labels: LabelTable
     predict: Predict
     smallest_image: int = 1
+    takes_bytes: bool = True
+    data: Mapping[str, Any] | None = None
+    step: int = 0
+    knows_probabilities: bool = True
+    stage_names: tuple[str, ...] = ()
+    stage_channels: tuple[int, ...] = ()
 
     def normalize(self, image: Tensor) -> Tensor:
         """Pixels as floats ``[B, 3, H, W]``, 0..255: scaling and flipping need floats, and an export normalises."""
@@ -39,10 +55,10 @@ class Exported:
         """Segment images.
 
         Args:
-            pixels: float ``[B, 3, H, W]``, 0..255. Exports take bytes, so that what lies between is rounded.
+            pixels: float ``[B, 3, H, W]``, 0..255.
 
         Returns:
-            Logits ``[B, N, H, W]``.
+            Logits ``[B, N, H, W]``; where it knows labels alone, 1 for the class and 0 for others: a vote.
 
         Raises:
             DataError: If an image is smaller than the graph takes.
@@ -54,12 +70,15 @@ class Exported:
                 f"{self.smallest_image} pixels a side. Leave it out, or predict with the checkpoint or with an export "
                 "of format=safetensors, which take any size."
             )
-        return self.predict(pixels.round().clamp(0, 255).to(torch.uint8))
+        answer = self.predict(pixels.round().clamp(0, 255).to(torch.uint8) if self.takes_bytes else pixels)
+        if self.knows_probabilities:
+            return answer
+        return F.one_hot(answer.long(), self.labels.num_classes).permute(0, 3, 1, 2).float()
 
 
-def is_export(path: Path) -> bool:
+def is_export(path: str | Path) -> bool:
     """Whether a path is named as exports are; whatever is not is a checkpoint."""
-    return _format(path) is not None
+    return _format(given_path("checkpoint", path)) is not None
 
 
 def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = False) -> Exported:
@@ -75,10 +94,15 @@ def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = Fa
         WeightsError: If it asks for weights that are elsewhere.
         ConfigError: If it describes no network, or the extra ``export`` is needed and not installed.
     """
-    path = Path(path)
+    path = given_path("checkpoint", path)
     form = _format(path)
     if form is None or not path.exists():
         raise CheckpointError(f"checkpoint={path} does not exist. contextrast-export leaves {_names()}.")
+    if form is SmpFolder and not (path / "config.json").is_file():
+        raise CheckpointError(
+            f"checkpoint={path} is a folder that was not written by contextrast-export format=smp. A run's folder has "
+            "its checkpoints in checkpoints/: best.ckpt and last.ckpt."
+        )
     if form is TorchExport and not trusted:
         raise CheckpointError(
             f"{path} was not opened: reading a .pt2 file can execute code that is in it. If it is your own, set "
@@ -86,11 +110,16 @@ def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = Fa
         )
     try:
         metadata = form.metadata(path)
-        labels = LabelTable.from_dict(
-            {"name": metadata["dataset"], "classes": metadata["classes"], "palette": metadata["palette"]}
+        described = {key: metadata.get(key) for key in ("classes", "palette", "values")}
+        return Exported(
+            LabelTable.from_dict({"name": metadata["dataset"], **described}),
+            form.read(path, device),
+            int(metadata["input"].get("smallest_image", 1)),
+            form.takes == PIXELS,
+            metadata.get("data"),
+            int(metadata["checkpoint"]["step"]),
+            not metadata.get("argmax"),
         )
-        smallest = int(metadata["input"].get("smallest_image", 1))
-        return Exported(labels, form.read(path, device), smallest)
     except ContextrastError:
         raise
     except Exception as error:  # what a damaged file makes four libraries raise has no common type

@@ -11,7 +11,7 @@ from torch import Tensor
 from contextrast.models import Segmenter
 
 Predict = Callable[[Tensor], Tensor]
-"""What an export does for its user: RGB images uint8 [B, 3, H, W] -> logits [B, N, H, W]."""
+"""What an export does for its user: RGB images uint8 [B, 3, H, W] -> logits [B, N, H, W], or labels [B, H, W]."""
 
 Metadata = Mapping[str, Any]
 """Plain containers that describe a network, see `contextrast.export.metadata.describe`."""

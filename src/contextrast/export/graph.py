@@ -10,11 +10,13 @@ from contextrast.export.deployed import Deployed
 from contextrast.export.format import Metadata
 from contextrast.models import Segmenter
 
-INPUT, OUTPUT = "image", "logits"
+INPUT = "image"
+OUTPUT = {False: "logits", True: "labels"}
+"""What a graph answers with, by whether the argmax is inside."""
 
 
-def traced(network: Segmenter) -> tuple[ExportedProgram, int]:
-    """Trace the deployed form of a network.
+def traced(network: Segmenter, argmax: bool) -> tuple[ExportedProgram, int]:
+    """Trace the deployed form of a network, with the argmax inside or not.
 
     Returns:
         The graph, and the shortest image side in pixels that it takes: 1, or the first beyond the stride where the
@@ -23,7 +25,7 @@ def traced(network: Segmenter) -> tuple[ExportedProgram, int]:
     Raises:
         ConfigError: If it computes something that depends on the size in a way no graph can hold.
     """
-    deployed = Deployed.of(network.to(memory_format=torch.contiguous_format))
+    deployed = Deployed.of(network.to(memory_format=torch.contiguous_format), argmax)
     several_pixels = max(network.stride, network.smallest_side) + 1
     try:
         return _trace(deployed, 1), 1
@@ -49,9 +51,10 @@ def _trace(deployed: Deployed, smallest: int) -> ExportedProgram:
         )
 
 
-def with_smallest_image(metadata: Metadata, side: int) -> Metadata:
-    """Metadata that says how short an image's sides may be."""
-    return {**metadata, "input": {**metadata["input"], "smallest_image": side}}
+def of_graph(metadata: Metadata, side: int, argmax: bool) -> Metadata:
+    """Metadata that says how short an image's sides may be, and whether the argmax is inside."""
+    inside = {"argmax": True, "output": "labels uint8 [B, H, W], positions in `classes`"} if argmax else {}
+    return {**metadata, "input": {**metadata["input"], "smallest_image": side}, **inside}
 
 
 def not_traceable(network: Segmenter, error: Exception) -> ConfigError:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -14,7 +15,8 @@ from contextrast.models import Segmenter
 from contextrast.models.build import network_name
 from contextrast.runs.files import environment
 from contextrast.runs.reading import load
-from contextrast.runs.settings import result_part
+from contextrast.runs.rules import Kind
+from contextrast.runs.settings import kind_of, result_part
 
 _STARTING_POINT = ("_target_", "_convert_", "encoder_weights", "weights", "allow_class_mismatch")
 _DESCRIBED = ("model", "labels")  # sections that the metadata has by themselves
@@ -43,6 +45,8 @@ def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str
         "dataset": labels.name,
         "classes": list(labels.classes),
         "palette": [list(color) for color in labels.palette],
+        "values": labels.to_dict().get("values"),
+        "data": _without_places(checkpoint.data, "data"),
         "input": {
             "takes": takes,
             "mean": [round(value, 6) for value in network.mean.flatten().tolist()],
@@ -62,6 +66,16 @@ def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str
             "versions": trained.get("versions"),
         },
         "exported": {"git": exported["git"], "versions": exported["versions"]},
+    }
+
+
+def _without_places(settings: Metadata, prefix: str) -> dict[str, Any]:
+    """Settings without those that say where files lie here."""
+    kept = {key: value for key, value in settings.items() if kind_of(f"{prefix}.{key}") is not Kind.PLACE}
+    return {
+        key: _without_places(value, f"{prefix}.{key}") if isinstance(value, dict) else value
+        for key, value in kept.items()
+        if not (isinstance(value, str) and Path(value).expanduser().is_absolute())
     }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from contextrast.analysis.extras import from_extra
 from contextrast.errors import ConfigError
 from contextrast.export.format import CPU, PIXELS, Format, Metadata, Predict
-from contextrast.export.graph import INPUT, OUTPUT, not_traceable, traced, with_smallest_image
+from contextrast.export.graph import INPUT, OUTPUT, not_traceable, of_graph, traced
 from contextrast.export.metadata import as_text, from_text
 from contextrast.models import Segmenter
 
@@ -23,6 +23,7 @@ class Onnx(Format):
 
     Args:
         opset: Version of ONNX's operators, 18 or newer.
+        argmax: Whether the graph answers with the most probable classes, uint8 ``[B, H, W]``, in place of logits.
 
     Raises:
         ConfigError: If the opset is older, or the extra ``export`` is not installed.
@@ -33,20 +34,21 @@ class Onnx(Format):
     recipe = """
 import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
-logits = session.run(None, {"image": image})[0]  # uint8 [B, 3, H, W]
+answer = session.run(None, {"image": image})[0]  # of uint8 [B, 3, H, W]
 """
 
-    def __init__(self, opset: int = 18) -> None:
+    def __init__(self, opset: int = 18, argmax: bool = False) -> None:
         if opset < _OLDEST_OPSET:
             raise ConfigError(f"format.opset={opset} is too old; torch exports {_OLDEST_OPSET} and newer.")
         for library in _LIBRARIES:
             from_extra(library, "export", "format=onnx")
         self.opset = opset
+        self.argmax = argmax
 
     def write(self, network: Segmenter, metadata: Metadata, path: Path) -> Metadata:
         """Trace the network and translate the graph; see `Format.write`."""
-        program, smallest = traced(network)
-        metadata = with_smallest_image(metadata, smallest)
+        program, smallest = traced(network, self.argmax)
+        metadata = of_graph(metadata, smallest, self.argmax)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the exporter's own use of torch
@@ -56,7 +58,7 @@ logits = session.run(None, {"image": image})[0]  # uint8 [B, 3, H, W]
                     dynamo=True,
                     opset_version=self.opset,
                     input_names=[INPUT],
-                    output_names=[OUTPUT],
+                    output_names=[OUTPUT[self.argmax]],
                     external_data=False,
                     verbose=False,
                 )
@@ -73,7 +75,7 @@ logits = session.run(None, {"image": image})[0]  # uint8 [B, 3, H, W]
         session = _session(path, device)
 
         def predict(image: Tensor) -> Tensor:
-            return torch.from_numpy(session.run([OUTPUT], {INPUT: image.cpu().numpy()})[0]).to(device)
+            return torch.from_numpy(session.run(None, {INPUT: image.cpu().numpy()})[0]).to(device)
 
         return predict
 

@@ -7,7 +7,7 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from contextrast.export.format import CPU, PIXELS, Format, Metadata, Predict
-from contextrast.export.graph import traced, with_smallest_image
+from contextrast.export.graph import of_graph, traced
 from contextrast.models import Segmenter
 
 _METADATA = "metadata.json"
@@ -17,6 +17,9 @@ class TorchExport(Format):
     """A ``.pt2`` file of `torch.export`, for images of any size; metadata is the extra file ``metadata.json``.
 
     Reading one can execute what it holds: torch evaluates the sizes in it as expressions.
+
+    Args:
+        argmax: Whether the graph answers with the most probable classes, uint8 ``[B, H, W]``, in place of logits.
     """
 
     name = "model.pt2"
@@ -24,13 +27,16 @@ class TorchExport(Format):
     recipe = """
 import torch
 network = torch.export.load("model.pt2").module()
-logits = network(image)  # uint8 [B, 3, H, W]
+answer = network(image)  # of uint8 [B, 3, H, W]
 """
+
+    def __init__(self, argmax: bool = False) -> None:
+        self.argmax = argmax
 
     def write(self, network: Segmenter, metadata: Metadata, path: Path) -> Metadata:
         """Trace the network and save the graph; see `Format.write`."""
-        program, smallest = traced(network)
-        metadata = with_smallest_image(metadata, smallest)
+        program, smallest = traced(network, self.argmax)
+        metadata = of_graph(metadata, smallest, self.argmax)
         torch.export.save(program, path, extra_files={_METADATA: json.dumps(metadata)})
         return metadata
 

@@ -11,18 +11,18 @@ if "wandb" not in sys.modules:
 
 from contextrast.models.auxiliary import AuxiliaryHead, build_auxiliary
 from contextrast.models.depthwise import use_float32_depthwise_backward
-from contextrast.models.inference import InferenceProtocol, multi_scale_probabilities, sliding_window_probabilities
+from contextrast.models.inference import InferenceProtocol, Network, Tile
 from contextrast.models.segmenter import Segmenter, TrainingPass
 from contextrast.models.weights import load_encoder_weights
 
 __all__ = [
     "AuxiliaryHead",
     "InferenceProtocol",
+    "Network",
     "Segmenter",
+    "Tile",
     "TrainingPass",
     "build_auxiliary",
     "load_encoder_weights",
-    "multi_scale_probabilities",
-    "sliding_window_probabilities",
     "use_float32_depthwise_backward",
 ]

@@ -1,18 +1,60 @@
 """Class probabilities of whole images: over several scales with flips, and over sliding windows."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from itertools import pairwise, product
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from contextrast.arguments import check_arguments
 from contextrast.errors import ConfigError
 
 Predict = Callable[[Tensor], Tensor]
 """What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode."""
+
+
+class Network(Protocol):
+    """What is evaluated: a `Segmenter`, or what was exported of one."""
+
+    @property
+    def stage_names(self) -> Sequence[str]:
+        """Names of the feature maps that it shows."""
+        ...
+
+    @property
+    def stage_channels(self) -> Sequence[int]:
+        """Channels of each of them."""
+        ...
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Bring images uint8 ``[B, 3, H, W]`` to what it is called with, float ``[B, 3, H, W]``."""
+        ...
+
+    def __call__(self, image: Tensor, /) -> Tensor:
+        """Logits ``[B, N, H, W]``."""
+        ...
+
+
+_BAND: Final = 128  # rows or columns whose probabilities are computed at once
+
+
+class Tile(NamedTuple):
+    """A piece of a batch of images.
+
+    Attributes:
+        rows: Of the images.
+        columns: Of the images.
+        probabilities: Of their classes there, float32 [B, N, h, w], non-negative, 1 in sum over the classes.
+    """
+
+    rows: slice
+    columns: slice
+    probabilities: Tensor
 
 
 @dataclass(frozen=True)
@@ -20,11 +62,10 @@ class InferenceProtocol:
     """How images are looked at: whole, at several scales with flips, or where they are large in sliding windows.
 
     Attributes:
-        scales: Image scales that are averaged, see :func:`multi_scale_probabilities`.
+        scales: Image scales, factors on height and width, whose softmax is averaged.
         flip: Whether mirrored images enter the mean, too.
         batch_size: Views of each image (itself and mirrored, or windows) that are predicted at once.
-        window: Height and width above which an image is predicted in windows, see
-            :func:`sliding_window_probabilities`; None takes every image whole.
+        window: Height and width above which an image is predicted in windows; None takes every image whole.
         overlap: Smallest share of a window that its neighbour covers too.
     """
 
@@ -36,11 +77,17 @@ class InferenceProtocol:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The protocol of a command's settings, which are more than its own."""
-        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+        """The protocol of a command's settings, which are more than its own.
+
+        Raises:
+            ConfigError: If one is not of its kind.
+        """
+        own = {field.name: settings[field.name] for field in fields(cls)}
+        check_arguments(cls, own)
+        return cls(**own)
 
     def __call__(self, predict: Predict, image: Tensor) -> Tensor:
-        """Class probabilities of a batch.
+        """Class probabilities of a batch, all in memory at once: image times classes.
 
         Args:
             predict: Maps images [B, 3, h, w] of any size to logits [B, N, h, w].
@@ -52,100 +99,125 @@ class InferenceProtocol:
         Raises:
             ConfigError: If the settings are out of range, or windows are asked for with scales or flips.
         """
+        probabilities = torch.empty(0)
+        for number, (rows, columns, part) in enumerate(self.tiles(predict, image)):
+            if number == 0:
+                probabilities = part.new_empty(*part.shape[:2], *image.shape[2:])
+            probabilities[..., rows, columns] = part
+        return probabilities
+
+    def labels(self, predict: Predict, image: Tensor) -> Tensor:
+        """Train ids of a batch, int64 [B, H, W]: the most probable class of each pixel; see `__call__`."""
+        labels = torch.empty(len(image), *image.shape[2:], dtype=torch.int64, device=image.device)
+        for rows, columns, part in self.tiles(predict, image):
+            labels[:, rows, columns] = part.argmax(1)
+        return labels
+
+    def tiles(self, predict: Predict, image: Tensor) -> Iterator[Tile]:
+        """Class probabilities of a batch piece by piece, each pixel once; arguments and errors are `__call__`'s.
+
+        Beside what the network answers, sliding windows keep the probabilities of those pixels only that a later
+        window sees again, and one view of whole images keeps none; several views keep those of the image.
+        """
         window = self.window
-        if window is None or (image.shape[2] <= window[0] and image.shape[3] <= window[1]):
-            return multi_scale_probabilities(predict, image, self.scales, self.flip, self.batch_size)
+        if window is None or (len(window) == 2 and image.shape[2] <= window[0] and image.shape[3] <= window[1]):
+            return _multi_scale(predict, image, self.scales, self.flip, self.batch_size)
         if list(self.scales) != [1.0] or self.flip:
             raise ConfigError("Sliding windows go with scales=[1.0] and flip=false; window=null predicts whole images.")
-        return sliding_window_probabilities(predict, image, window, self.overlap, self.batch_size)
+        return _sliding_windows(predict, image, window, self.overlap, self.batch_size)
 
 
-def multi_scale_probabilities(
-    predict: Predict, image: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False, batch_size: int = 2
-) -> Tensor:
+def _multi_scale(
+    predict: Predict, image: Tensor, scales: Sequence[float], flip: bool, batch_size: int
+) -> Iterator[Tile]:
     """Average a network's softmax over image scales and, if asked, mirrored images.
 
     Each scaled image is predicted on its own, its logits are brought back bilinearly to the image's size, and their
     softmax enters the mean with the same weight: the multi-scale test of the segmentation literature.
-
-    Args:
-        predict: Maps images [B, 3, h, w] of any size to logits [B, N, h, w].
-        image: float [B, 3, H, W], normalised.
-        scales: Factors on height and width, each above 0.
-        flip: Whether every scale is also predicted mirrored left to right.
-        batch_size: Views of each image of the batch that are predicted at once: 2 takes an image and its mirrored
-            image through the network together, 1 one after the other in half of the memory. Scales differ in size,
-            so that each has a pass of its own.
-
-    Returns:
-        float32 [B, N, H, W], non-negative, 1 in sum over the classes.
-
-    Raises:
-        ConfigError: If there is no scale, or one is not above 0, or the batch size is below 1.
     """
     if not scales or min(scales) <= 0:
         raise ConfigError(f"Test scales must be numbers above 0, got {list(scales)}. Single scale is [1.0].")
     if batch_size < 1:
         raise ConfigError(f"Views are predicted at least 1 at once, got batch_size={batch_size}.")
-    views = (False, True) if flip else (False,)
     height, width = image.shape[-2:]
+    number = len(scales) * (2 if flip else 1)
     total: Tensor | None = None
+    for done, (logits, mirrored) in enumerate(_views(predict, image, scales, flip, batch_size), start=1):
+        for rows in _bands(0, height):
+            part = _resized_rows(logits, rows, height, width).softmax(1)
+            part = part.flip(-1) if mirrored else part
+            if number > 1:
+                total = part.new_zeros(*part.shape[:2], height, width) if total is None else total
+                part = total[..., rows, :].add_(part)
+            if done == number:
+                yield Tile(rows, slice(0, width), part / number)
+
+
+def _views(
+    predict: Predict, image: Tensor, scales: Sequence[float], flip: bool, batch_size: int
+) -> Iterator[tuple[Tensor, bool]]:
+    """Logits [B, N, h, w] of each scaled image, and whether they are of its mirrored one.
+
+    Of each image of the batch ``batch_size`` views are predicted at once: 2 takes an image and its mirrored one through
+    the network together, 1 one after the other in half of the memory. Scales differ in size, so that each has a pass of
+    its own.
+    """
+    views = (False, True) if flip else (False,)
     for scale in scales:
-        size = [max(1, math.floor(side * scale + 0.5)) for side in (height, width)]
-        scaled = _resize(image, size)
+        scaled = _resized(image, [max(1, math.floor(side * scale + 0.5)) for side in image.shape[-2:]])
         for first in range(0, len(views), batch_size):
             group = views[first : first + batch_size]
             logits = predict(torch.cat([scaled.flip(-1) if mirrored else scaled for mirrored in group]))
-            for mirrored, part in zip(group, torch.split(logits, len(image)), strict=True):
-                upright = part.flip(-1) if mirrored else part
-                probabilities = _resize(upright.float(), [height, width]).softmax(dim=1)
-                total = probabilities if total is None else total + probabilities
-    assert total is not None
-    return total / (len(scales) * len(views))
+            yield from zip(torch.split(logits, len(image)), group, strict=True)
+            del logits  # before the next ones are made
 
 
-def sliding_window_probabilities(
-    predict: Predict, image: Tensor, window: Sequence[int], overlap: float = 0.5, batch_size: int = 4
-) -> Tensor:
+def _sliding_windows(
+    predict: Predict, image: Tensor, window: Sequence[int], overlap: float, batch_size: int
+) -> Iterator[Tile]:
     """Predict large images piece by piece, and average the softmax where pieces overlap.
 
     Along each side as few windows as the overlap allows are spread evenly from edge to edge, so that none hangs over.
-    A side shorter than the window is taken whole.
-
-    Args:
-        predict: Maps images [B, 3, h, w] to logits [B, N, h, w].
-        image: float [B, 3, H, W], normalised.
-        window: Height and width of a window in pixels.
-        overlap: Smallest share of a window that its neighbour covers too, 0 <= overlap < 1.
-        batch_size: Windows predicted at once for each image of the batch.
-
-    Returns:
-        float32 [B, N, H, W], non-negative, 1 in sum over the classes.
-
-    Raises:
-        ConfigError: If window, overlap or batch size is out of range.
+    A side shorter than the window is taken whole. The edges of all windows cut the image into cells, each of which is
+    done with once all windows that cover it have been predicted.
     """
     if len(window) != 2 or min(window) < 1 or not 0 <= overlap < 1 or batch_size < 1:
         raise ConfigError(
             "Sliding windows need a height and width of at least 1 pixel, an overlap from 0 to below 1 and a batch "
             f"size of at least 1, got window={list(window)}, overlap={overlap}, batch_size={batch_size}."
         )
-    batch, _, height, width = image.shape
-    h, w = min(window[0], height), min(window[1], width)
-    corners = [(y, x) for y in _starts(height, h, overlap) for x in _starts(width, w, overlap)]
-    total: Tensor | None = None
-    count = torch.zeros(height, width, device=image.device)
+    sides, extents = image.shape[-2:], [min(pair) for pair in zip(window, image.shape[-2:], strict=True)]
+    starts = [_starts(side, extent, overlap) for side, extent in zip(sides, extents, strict=True)]
+    cells = [_cells(first, extent) for first, extent in zip(starts, extents, strict=True)]
+    corners = list(product(*starts))
+    sums: dict[tuple[int, int], Tensor] = {}
+    seen: Counter[tuple[int, int]] = Counter()
     for first in range(0, len(corners), batch_size):
         group = corners[first : first + batch_size]
-        pieces = torch.cat([image[..., y : y + h, x : x + w] for y, x in group])
-        probabilities = predict(pieces).float().softmax(dim=1)
-        for (y, x), piece in zip(group, torch.split(probabilities, batch), strict=True):
-            if total is None:
-                total = piece.new_zeros(batch, piece.shape[1], height, width)
-            total[..., y : y + h, x : x + w] += piece
-            count[y : y + h, x : x + w] += 1
-    assert total is not None
-    return total / count
+        logits = predict(torch.cat([image[..., y : y + extents[0], x : x + extents[1]] for y, x in group]))
+        for (y, x), piece in zip(group, torch.split(logits, len(image)), strict=True):
+            for (rows, over_rows), (columns, over_columns) in product(cells[0][y], cells[1][x]):
+                inside = piece[..., rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+                probabilities, place = inside.float().softmax(1), (rows.start, columns.start)
+                sums[place] = sums[place].add_(probabilities) if place in sums else probabilities
+                seen[place] += 1
+                if seen[place] == over_rows * over_columns:
+                    yield Tile(rows, columns, sums.pop(place) / seen[place])
+        del logits, piece, inside  # before the next ones are made
+
+
+def _cells(starts: Sequence[int], extent: int) -> dict[int, list[tuple[slice, int]]]:
+    """For each window along a side, by its first pixel: the cells in it, each with the number of windows over it."""
+    edges = sorted({*starts, *(start + extent for start in starts)})
+    cells = [band for start, stop in pairwise(edges) for band in _bands(start, stop)]
+    covers = {start: [cell for cell in cells if start <= cell.start < start + extent] for start in starts}
+    over = Counter(cell.start for inside in covers.values() for cell in inside)
+    return {start: [(cell, over[cell.start]) for cell in inside] for start, inside in covers.items()}
+
+
+def _bands(start: int, stop: int) -> list[slice]:
+    """Pixels from ``start`` to ``stop`` in pieces that are small beside an image."""
+    return [slice(first, min(first + _BAND, stop)) for first in range(start, stop, _BAND)]
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:
@@ -157,7 +229,21 @@ def _starts(side: int, window: int, overlap: float) -> list[int]:
     return [(side - window) * index // (number - 1) for index in range(number)]
 
 
-def _resize(x: Tensor, size: list[int]) -> Tensor:
-    if list(x.shape[-2:]) == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+def _resized(image: Tensor, size: list[int]) -> Tensor:
+    if list(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+
+
+def _resized_rows(logits: Tensor, rows: slice, height: int, width: int) -> Tensor:
+    """Some rows of what logits [B, N, h, w] become at a size, as float32: `_resized` without the others in memory."""
+    if logits.shape[2] == height:
+        upright = logits[..., rows, :].float()
+    else:
+        places = torch.arange(rows.start, rows.stop, device=logits.device) + 0.5
+        places = (places * (logits.shape[2] / height) - 0.5).clamp(min=0)
+        above = places.long()
+        below = (above + 1).clamp(max=logits.shape[2] - 1)
+        share = (places - above)[:, None]
+        upright = logits[..., above, :].float() * (1 - share) + logits[..., below, :].float() * share
+    return _resized(upright, [rows.stop - rows.start, width])

@@ -1,17 +1,19 @@
 """A trained network as a function from a picture to train ids."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
-from contextrast.export import Exported, is_export, load_export
-from contextrast.models import InferenceProtocol, Segmenter
+from contextrast.export import is_export, load_export
+from contextrast.models import InferenceProtocol, Network, Tile
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Predictor:
         labels: Its classes.
         protocol: How pictures are looked at.
         device: Where they are.
+        knows_probabilities: Whether those of `tiles` are the network's; an export with the argmax inside has none.
     """
 
-    network: Segmenter | Exported
+    network: Network
     labels: LabelTable
     protocol: InferenceProtocol
     device: torch.device
+    knows_probabilities: bool = True
 
     @torch.inference_mode()
     def __call__(self, image: Picture) -> NDArray[np.uint8]:
@@ -37,12 +41,25 @@ class Predictor:
         Raises:
             ConfigError: If the protocol cannot be used.
         """
+        return self.protocol.labels(self.network, self._pixels(image))[0].byte().cpu().numpy()
+
+    @torch.inference_mode()
+    def tiles(self, image: Picture) -> Iterator[Tile]:
+        """Probabilities of the classes piece by piece, each ``[1, N, h, w]``; see `InferenceProtocol.tiles`.
+
+        Raises:
+            ConfigError: If the protocol cannot be used.
+        """
+        yield from self.protocol.tiles(self.network, self._pixels(image))
+
+    def _pixels(self, image: Picture) -> Tensor:
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].to(self.device)
-        probabilities = self.protocol(self.network, self.network.normalize(pixels))
-        return probabilities.argmax(1)[0].byte().cpu().numpy()
+        return self.network.normalize(pixels)
 
 
-def load_predictor(path: Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False) -> Predictor:
+def load_predictor(
+    path: str | Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False
+) -> Predictor:
     """Load the network of a checkpoint, or one that was exported.
 
     Args:
@@ -56,6 +73,6 @@ def load_predictor(path: Path, protocol: InferenceProtocol, device: torch.device
     """
     if is_export(path):
         exported = load_export(path, device, trusted)
-        return Predictor(exported, exported.labels, protocol, device)
+        return Predictor(exported, exported.labels, protocol, device, exported.knows_probabilities)
     checkpoint = load_checkpoint(path)
     return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device)

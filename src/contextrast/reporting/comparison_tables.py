@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from contextrast.reporting.bootstrap import RESAMPLES, Interval
@@ -14,6 +13,7 @@ from contextrast.reporting.estimates import Difference, Spread
 from contextrast.reporting.rows import Measured, Row
 from contextrast.reporting.tables import ABSENT, percent
 from contextrast.reporting.verdicts import DIFFERENCES, SHARE, Effort
+from contextrast.terminal import Table
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ def _table(title: str, comparison: Comparison, columns: Sequence[_Column]) -> Ta
     """A table of some columns; settings have one override a line."""
     cells = [[Text("\n".join(column.lines(row)), justify="right") for column in columns] for row in comparison.rows]
     apart = any("\n" in cell.plain for line in cells for cell in line)
-    table = Table(title=Text(title), title_justify="left", show_lines=apart)
+    table = Table(title, show_lines=apart)
     for number, heading in enumerate(["setting", *(column.heading for column in columns)]):
         table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
     for row, line in zip(comparison.rows, cells, strict=True):
-        table.add_row(Text("\n".join(_setting(row, comparison))), *line)
+        table.add_row("\n".join(_setting(row, comparison)), *line)
     return table
 
 

@@ -24,6 +24,7 @@ ERROR_COLOR: Final = (214, 48, 49)
 EDGE_COLOR: Final = (255, 221, 51)
 NEGATIVE_COLOR: Final = (0, 200, 220)
 CORRECT_COLOR: Final = (230, 230, 230)
+_BAND: Final = 256  # rows that are mixed at once: fractions of a large image would take 24 bytes for each of its bytes
 
 
 def greyed(image: Picture) -> Picture:
@@ -52,9 +53,12 @@ def overlay(image: Picture, ids: Ids, labels: LabelTable, alpha: float = 0.5) ->
     Returns:
         RGB picture ``[H, W, 3]``.
     """
-    opacity = np.where(_is_class(ids, labels.num_classes), alpha, 0.0)[..., None]
-    mixed = image * (1.0 - opacity) + labels.colorize(ids) * opacity
-    return mixed.round().astype(np.uint8)
+    picture = np.empty_like(image)
+    for first in range(0, len(image), _BAND):
+        rows = slice(first, first + _BAND)
+        opacity = np.where(_is_class(ids[rows], labels.num_classes), alpha, 0.0)[..., None]
+        picture[rows] = (image[rows] * (1.0 - opacity) + labels.colorize(ids[rows]) * opacity).round()
+    return picture
 
 
 def error_map(target: Ids, prediction: Ids, num_classes: int) -> Picture:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.table import Table
+
+from contextrast.terminal import Table
 
 if TYPE_CHECKING:  # importing them takes seconds, which a report without networks can do without
     from contextrast.metrics import Report, Scores
@@ -44,7 +45,7 @@ def per_class_table(
         ValueError: If there is not one name per class.
     """
     _check_names(scores, classes)
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title)
     table.add_column("class")
     table.add_column("IoU %", justify="right")
     table.add_column("accuracy %", justify="right")
@@ -75,7 +76,7 @@ def group_table(report: "Report", title: str = "") -> Table:
     Returns:
         A table for ``rich.print``: fractions in percent, other numbers with four decimals, counts as they are.
     """
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title)
     table.add_column("")
     for name in next(iter(report.groups.values())):
         table.add_column(name, justify="right")

@@ -17,7 +17,7 @@ class Harbour(FileDataset):
         transform: Augmentation.
     """
 
-    labels = LabelTable("harbour", ("ship", "quay"), ((200, 30, 30), (120, 120, 120)))
+    labels = LabelTable("harbour", ("ship", "quay"), ((200, 30, 30), (120, 120, 120)), values=(1, 2))
     splits = ("train", "val")
 
     def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None) -> None:
