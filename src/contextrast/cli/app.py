@@ -162,6 +162,7 @@ def _hint(error: Exception, config_name: str) -> str:
         found = _as_text(ambiguous[1])
     elif isinstance(error, InterpolationKeyError | GrammarParseError) and any("${" in one for one in sys.argv):
         found = _as_text(next(one for one in sys.argv if "${" in one))
+        found += "\nSettings of data, model and the like hold no ${...} at all: name a link to the file or folder."
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
         found = _BY_NUMBER[error.errno]
     else:
