@@ -113,8 +113,9 @@ def test_what_is_no_folder_has_no_images(tmp_path):
 
 
 def test_a_name_that_no_folder_can_have_is_said(tmp_path):
-    with pytest.raises(DataError, match="cannot be looked into"):
-        images_of(tmp_path / ("x" * 300))
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(DataError, match="cannot be looked into"):
+            images_of(tmp_path / name)
 
 
 def test_results_are_named_after_where_an_image_lies(folder, monkeypatch):

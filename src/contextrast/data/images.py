@@ -48,8 +48,8 @@ def images_of(folder: Path, *, subfolders: bool = False, exclude: Collection[Pat
     """
     found = []
     left_out = defaultdict(list)
-    real = os.path.realpath(folder)
-    for path, reason in _entries(folder, subfolders, {os.path.realpath(path) for path in exclude}, (real,)):
+    inside = (os.path.realpath(folder),) if subfolders else ()
+    for path, reason in _entries(folder, subfolders, {os.path.realpath(path) for path in exclude}, inside):
         if reason is None:
             found.append(path)
         else:
@@ -109,9 +109,10 @@ def _entries(
             listed = [(Path(entry.path), entry.is_dir()) for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         return
-    except OSError as error:  # such as a name in a list file that no folder can have
+    except (OSError, ValueError) as error:  # such as a name in a list file that no folder can have
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{error.filename} cannot be looked into ({error.strerror}). Check the name and who may read it."
+            f"{str(folder)!r} cannot be looked into ({reason}). Check the name and who may read it."
         ) from error
     for path, is_folder in listed:
         if not is_folder:
