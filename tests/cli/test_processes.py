@@ -167,7 +167,20 @@ def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp
     printed = (tmp_path / "output.txt").read_text()
     assert f"resume={run}" in printed
     assert "Traceback" not in printed
-    assert last(run)["global_step"] >= 2
+    stopped = last(run)["global_step"]
+    assert stopped >= 2
+    assert steps_of(curves) == list(range(stopped - 1)), "the row of the last step is in the checkpoint"
+    process = train(tmp_path, f"resume={run}", output="again.txt")
+    wait_for(lambda: curves.is_file() and len(steps_of(curves)) > stopped + 2, process)
+    process.kill()
+    ended(process)
+    assert steps_of(curves) == list(range(len(steps_of(curves))))
+
+
+def steps_of(curves):
+    """Steps of the rows of a file of curves."""
+    with curves.open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
 
 
 def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):

@@ -33,7 +33,7 @@ from contextrast.data import SegmentationDataModule
 from contextrast.errors import ConfigError, ContextrastError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
-from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
+from contextrast.runs.loggers import ROW, RunWandb, finish_loggers, rewind_rows
 from contextrast.terminal import console, say
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from contextrast.training.host_memory import collect_what_training_leaves, keep_freed_memory
@@ -149,7 +149,7 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     refuse_other_run(read.path, settings, step)
     if read.path.parents[1] != run_dir.absolute():
         refuse_begun(run_dir)
-    drop_rows(curves, step)
+    rewind_rows(curves, step, read.content.get(ROW))
     (run_dir / "metrics.json").unlink(missing_ok=True)
     log.info("Goes on from step %d of %s", step, read.path)
     return read
