@@ -196,6 +196,19 @@ def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
     wait_for(lambda: again.is_file() and f"from step {saved}" in again.read_text(), process)
 
 
+def test_a_sweep_s_job_whose_last_checkpoint_is_missing_goes_on_from_the_one_before(tmp_path):
+    sweep = ["-m", *RUN, "seed=1,2", "hydra.sweep.dir=sweep"]
+    assert ended(train(tmp_path, *sweep)) == [0]
+    run = min(path.parent for path in tmp_path.glob("sweep/*/config.yaml"))
+    before = last(run)
+    (run / "metrics.json").unlink()
+    (run / "checkpoints" / "last.ckpt").unlink()
+    assert ended(train(tmp_path, *sweep, output="again.txt")) == [0]
+    assert "last-1.ckpt" in (tmp_path / "again.txt").read_text()
+    assert last(run)["global_step"] == 6
+    assert all(torch.equal(value, last(run)["state_dict"][key]) for key, value in before["state_dict"].items())
+
+
 def test_a_signal_before_the_first_step_ends_in_good_order(tmp_path):
     process = train(tmp_path, *ENDLESS, "hydra.run.dir=run")
     wait_for((tmp_path / "run" / "environment.json").is_file, process)
