@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py loss        # one call of each loss and base, forward and backward
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
-    python scripts/benchmark.py run         # resident memory over 5000 steps of contextrast-train, on small images
+    python scripts/benchmark.py run         # memory over 5000 steps of contextrast-train, on small images
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
@@ -24,7 +24,16 @@ from pathlib import Path
 import torch
 
 from contextrast.benchmarks import (
-    communication, depthwise, distance, flatness, infer, loader, losses, prediction, run, step,
+    communication,
+    depthwise,
+    distance,
+    flatness,
+    infer,
+    loader,
+    losses,
+    prediction,
+    run,
+    step,
 )  # fmt: skip
 from contextrast.benchmarks.infer import WAYS
 from contextrast.benchmarks.losses import BASES

@@ -169,6 +169,7 @@ class TestByName:
             ("quantised", torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)),
             ("larger than what is stored", torch.zeros(1).expand(10**6, 10**6)),
             ("larger than what is stored", torch.zeros(3, device="meta")),
+            ("complex", torch.zeros(3, dtype=torch.complex64)),
         ],
     )
     def test_tensors_that_are_no_dense_numbers_are_named(self, tmp_path, kind, tensor):

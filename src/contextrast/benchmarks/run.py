@@ -19,7 +19,7 @@ SMALL = (
 
 
 def run(steps: int, overrides: Sequence[str]) -> dict[str, float]:
-    """Resident memory of the default job on small images: validations, pictures, checkpoints, curves and W&B's record.
+    """Memory of the default job on small images: validations, pictures, checkpoints, curves and W&B's record.
 
     The run is a process of its own, ``contextrast-train``, whose memory the system tells.
     """
@@ -33,14 +33,17 @@ def run(steps: int, overrides: Sequence[str]) -> dict[str, float]:
                 cwd=folder, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "WANDB_MODE": "offline"},
             )  # fmt: skip
             held: dict[int, float] = {}
-            while process.poll() is None:
-                if len(held) < len(marks) and _last_step(path / "metrics.csv") >= marks[len(held)]:
-                    held[marks[len(held)]] = _resident(process.pid)
-                time.sleep(0.05)
+            try:
+                while process.poll() is None:
+                    if len(held) < len(marks) and _last_step(path / "metrics.csv") >= marks[len(held)]:
+                        held[marks[len(held)]] = _resident(process.pid)
+                    time.sleep(0.05)
+            finally:
+                process.kill()
             if process.returncode:
                 output.seek(0)
                 raise ContextrastError(f"The run failed: {output.read()[-2000:]}")
-    shown = table(f"Resident memory of a run of {steps} steps", "step", "MB", "growth %")
+    shown = table(f"Memory of a run of {steps} steps", "step", "MB", "growth %")
     settled = held[marks[0]]
     for step, megabytes in held.items():
         shown.add_row(str(step), f"{megabytes:.1f}", f"{100 * (megabytes / settled - 1):+.2f}")
@@ -53,12 +56,13 @@ def _last_step(curves: Path) -> int:
     if not curves.is_file():
         return 0
     with curves.open("rb") as file:
-        column = file.readline().decode().rstrip().split(",").index("step")
+        names = file.readline().decode().rstrip().split(",")
         file.seek(max(0, curves.stat().st_size - (1 << 16)))
         rows = file.read().decode().split("\n")[1:-1]  # whole ones
-    return int(rows[-1].split(",")[column]) + 1 if rows else 0
+    return int(rows[-1].split(",")[names.index("step")]) + 1 if rows and "step" in names else 0
 
 
 def _resident(process: int) -> float:
-    """MB that a process holds of the machine's memory (Linux)."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """MB that a process has for itself (Linux), without what it has of files, which the system drops as it likes."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) / 2**10

@@ -78,7 +78,7 @@ def load_plain(file: BinaryIO, map_location: Any = "cpu") -> Any:
 
     Raises:
         ValueError: If an archive unpacks to more than the file, or a tensor stands for more numbers than it has, or is
-            sparse or quantised.
+            sparse, quantised or complex.
         Exception: Whatever a damaged or hostile stream provokes.
     """
     size = file.seek(0, io.SEEK_END)
@@ -90,11 +90,16 @@ def load_plain(file: BinaryIO, map_location: Any = "cpu") -> Any:
     file.seek(0)
     content = torch.load(file, map_location=map_location, weights_only=True)
     for name, value in _tensors_inside(content):
-        kind = "quantised" if value.is_quantized else "sparse" if value.layout != torch.strided else None
+        kinds = {
+            "quantised": value.is_quantized,
+            "sparse": value.layout != torch.strided,
+            "complex": value.is_complex(),
+        }
+        kind = next((kind for kind, is_so in kinds.items() if is_so), None)
         if kind is None and (value.is_meta or value.untyped_storage().nbytes() < value.numel() * value.element_size()):
             kind = "larger than what is stored of it"
         if kind is not None:
-            raise ValueError(f"{name} is {kind}; dense numbers are needed")
+            raise ValueError(f"{name} is {kind}; dense real numbers are needed")
     return content
 
 
