@@ -34,6 +34,8 @@ _LINES: Final = 60  # kept of what a command prints last
 
 def show(name: str, folder: Path) -> bool:
     """Run one of the commands and write what it printed; tells whether it succeeded."""
+    described = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(described, cwd=ROOT, text=True, capture_output=True, check=False)
     began = time.monotonic()
     environment = {**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -41,8 +43,6 @@ def show(name: str, folder: Path) -> bool:
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     printed = done.stdout.replace(f"{ROOT}/", "").replace(tempfile.gettempdir(), "TMP").splitlines()[-_LINES:]
-    described = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(described, cwd=ROOT, text=True, capture_output=True, check=False)
     head = [
         f"$ python {COMMANDS[name]}",
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, {platform.system()} {platform.machine()}, "
