@@ -9,7 +9,7 @@ ARGS ?=
 EXTRAS := export demo sweep dashboards analysis docs dev
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint format audit docs notebooks lock clean
+.PHONY: help train test test-slow promises lint format audit docs notebooks lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -22,6 +22,9 @@ test: $(INSTALLED) ## run the tests, with coverage; make test ARGS="tests/contra
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+promises: $(INSTALLED) ## run the long checks of docs/promises.md, hours; make promises ARGS="memory fuzz"
+	$(BIN)/python scripts/show_promises.py $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py loss        # one call of each loss and base, forward and backward
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
+    python scripts/benchmark.py run         # memory over 5000 steps of contextrast-train, on small images
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
     python scripts/benchmark.py depthwise   # a bfloat16 step on a CPU, depthwise backward passes in float32 or not
@@ -22,7 +23,18 @@ from pathlib import Path
 
 import torch
 
-from contextrast.benchmarks import communication, depthwise, distance, flatness, infer, loader, losses, prediction, step
+from contextrast.benchmarks import (
+    communication,
+    depthwise,
+    distance,
+    flatness,
+    infer,
+    loader,
+    losses,
+    prediction,
+    run,
+    step,
+)  # fmt: skip
 from contextrast.benchmarks.infer import WAYS
 from contextrast.benchmarks.losses import BASES
 from contextrast.benchmarks.measuring import CONSOLE
@@ -34,9 +46,9 @@ METHODS = ["contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_me
 def main() -> None:
     """Run the benchmark that is asked for."""
     options = vars(_parser().parse_args())
-    run, numbers_path, text_path = (options.pop(key) for key in ("run", "json", "markdown"))
+    benchmark, numbers_path, text_path = (options.pop(key) for key in ("benchmark", "json", "markdown"))
     try:
-        numbers = run(**options)
+        numbers = benchmark(**options)
     except ContextrastError as error:
         sys.exit(f"{error}")
     if numbers_path is not None:
@@ -54,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         added.add_argument("--json", type=Path, help="also write the numbers to this file")
         added.add_argument("--markdown", type=Path, help="also write what is printed to this file")
-        added.set_defaults(run=run)
+        added.set_defaults(benchmark=run)
         return added
 
     def repeated(run: Callable[..., Mapping[str, float | str]], repetitions: int = 7) -> argparse.ArgumentParser:
@@ -69,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         "--bases", nargs="*", choices=BASES, default=list(BASES), help="losses of logits, each alone"
     )
     of_losses.add_argument("--batch-size", type=int, default=4)
-    of_memory.add_argument("--steps", type=int, default=5000)
+    of_run = command(run, "run")
+    for benchmark in (of_memory, of_run):
+        benchmark.add_argument("--steps", type=int, default=5000)
     of_communication = command(communication, "communication")
     of_communication.add_argument("--world-sizes", type=int, nargs="+", default=[8, 64, 512], help="numbers of GPUs")
     of_communication.add_argument("--num-classes", type=int, default=19)
@@ -93,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     of_prediction.add_argument("--size", type=int, nargs=2, default=[3000, 4000], help="height and width")
     of_prediction.add_argument("--windows", type=_names, default=["512x1024"], help="heights and widths: 512x1024,...")
     of_prediction.add_argument("--batch-size", type=int, default=1, help="windows predicted at once")
-    for benchmark in (of_loader, of_steps, of_inference, of_prediction):
+    for benchmark in (of_loader, of_steps, of_inference, of_prediction, of_run):
         benchmark.add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
     return parser
 

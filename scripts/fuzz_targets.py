@@ -6,7 +6,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import MENDABLE
-from contextrast.config import instantiate
+from contextrast.config import config_directory, instantiate
 from contextrast.data import CamVid, Folder, Streets, coco_stuff, pascal_context
 from contextrast.data.classes_file import read_classes
 from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask
@@ -32,6 +32,8 @@ from contextrast.errors import ConfigError, ContextrastError
 from contextrast.export import load_export
 from contextrast.models.weight_files import read_weights
 from contextrast.runs.composition import compose
+from contextrast.runs.reading import load
+from contextrast.runs.recorded_overrides import recorded_overrides
 
 Inputs = st.SearchStrategy[Any]
 
@@ -341,6 +343,60 @@ def feed_export(value: tuple[str, bytes]) -> None:
     ])  # fmt: skip
 
 
+# --- overrides of run folders
+
+PIECES: Final = st.sampled_from([
+    "hydra", "_target_", "loss", "data", "logger", "callbacks", "trainer", "model", "e", "=", "+", "~", "++", ".", "/",
+    "@", ":", "{", "}", "[", "]", ",", "'", '"', "${", "}", "..", "os.system", "numpy.load", "file:///tmp/x", "$", "\\",
+    "(", ")", "str", "_global_", "_args_", " ", "1", "ce", "csv", "camvid", "-", "--config-dir", "hydra.callbacks",
+    "_here_", "oc.env:HOME", "|", "#", "&a", "*a", "!!python/name:os.system", "\n", "\u2028",
+])  # fmt: skip
+SPELT: Final = st.one_of(
+    st.lists(PIECES, min_size=2, max_size=12).map("".join),
+    st.builds("{}{}={}".format, st.sampled_from(["", "+", "++", "~"]), st.deferred(lambda: st.sampled_from(keys())),
+              st.one_of(VALUES_TYPED, st.lists(PIECES, max_size=6).map("".join))),
+)  # fmt: skip
+RECORDED: Final = st.one_of(
+    st.lists(SPELT, max_size=4).map(lambda texts: "\n".join(f"- {text}" for text in texts).encode(errors="replace")),
+    st.lists(SPELT, max_size=4).map(lambda texts: json.dumps(texts).encode()),
+    damaged(st.lists(SPELT, max_size=4).map(lambda texts: json.dumps(texts).encode())),
+)
+
+
+def feed_recorded(content: bytes) -> None:
+    """Read a run folder's overrides, and compose what is taken of them: nothing of Hydra's, and no code but ours."""
+    path = written("run/overrides.yaml", content)
+    taken = recorded_overrides(load(path), path, ()).taken
+    try:
+        config = whole_config(tuple(taken))
+    except Exception:  # what does not compose does nothing
+        return
+    plain = whole_config(())
+    for part in ("callbacks", "launcher", "sweeper", "searchpath", "sweep", "mode"):
+        assert config["hydra"][part] == plain["hydra"][part], taken
+    assert targets_in(config) <= shipped_targets() | targets_in(plain), taken
+
+
+@lru_cache(4)
+def whole_config(texts: tuple[str, ...]) -> Any:
+    """What Hydra makes of overrides, its own settings included."""
+    return OmegaConf.to_container(compose("train", texts, return_hydra_config=True))
+
+
+@cache
+def shipped_targets() -> set[str]:
+    """What the files of ``conf/`` name."""
+    files = config_directory().rglob("*.yaml")
+    return set().union(*(targets_in(OmegaConf.to_container(OmegaConf.load(path))) for path in files))
+
+
+def targets_in(config: Any) -> set[str]:
+    """All that a configuration would have called."""
+    if isinstance(config, dict):
+        return {str(value) for key, value in config.items() if key == "_target_"} | targets_in(list(config.values()))
+    return set().union(*map(targets_in, config)) if isinstance(config, list) else set()
+
+
 TARGETS: Final = {
     target.name: target
     for target in (
@@ -351,5 +407,6 @@ TARGETS: Final = {
         Target("configs", st.one_of(st.tuples(st.just("overrides"), OVERRIDES), st.tuples(st.just("tree"), TREES)),
                feed_config, tuple(kind for kind in MENDABLE if kind is not OSError)),
         Target("exports", EXPORTS, feed_export),
+        Target("recorded_overrides", RECORDED, feed_recorded),
     )
 }  # fmt: skip

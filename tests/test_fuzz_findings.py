@@ -127,7 +127,17 @@ def test_settings_that_hold_themselves():
         instantiate(settings)
 
 
-@pytest.mark.parametrize("content", [None, [], {"name": "x"}, {"palette": 5}, {"palette": [[1, 2]]}, "text"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None, [], {"name": "x"}, {"palette": 5}, {"palette": [[1, 2]]}, "text",
+        {"name": "x", "classes": ["a"], "palette": [[0, 0, 0], [1, 1, 1]]},
+        {"name": "x", "classes": ["a"], "palette": [[0, 0, 256]]},
+        {"name": "x", "classes": ["a"], "palette": [[0, 0, 0]], "frequency": [0.5, 0.5]},
+        {"name": "x", "classes": [], "palette": []},
+        {"name": "x", "classes": ["a"] * 255, "palette": [[0, 0, 0]] * 255},
+    ],
+)  # fmt: skip
 def test_a_label_table_from_a_stranger(content):
     with pytest.raises(DataError, match="table of classes cannot be read"):
         LabelTable.from_dict(content)

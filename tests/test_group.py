@@ -18,6 +18,7 @@ from tests.group import (
     losses_and_gradients,
     settings,
     train_in_a_group,
+    trained,
 )
 
 TOLERANCE = 1e-5
@@ -42,6 +43,14 @@ def test_two_processes_under_ddp_train_a_whole_network_as_one(group, name):
 
 def test_two_processes_with_half_of_the_parameters_each_train_a_whole_network_as_one(group):
     compare(group, "sharded", losses_and_gradients(SHARDED, wrap=channels_first))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_processes_do_not_drift_from_one(group, name):
+    _, saved = group
+    expected = trained(name)
+    for rank in saved:
+        torch.testing.assert_close(rank["trained"][name], expected, rtol=1e-9, atol=1e-10)
 
 
 def compare(group, name, alone):

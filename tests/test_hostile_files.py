@@ -4,7 +4,9 @@ import pickle
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,18 +73,84 @@ def test_resuming_a_stranger_s_run_executes_nothing_of_it(tmp_path, mark):
     assert "overrides.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
-def test_a_pickle_that_executes_is_no_checkpoint_and_no_weight_file(tmp_path, mark, write):
+def bare(protocol):
+    return lambda content, path: path.write_bytes(pickle.dumps(content, protocol))
+
+
+PICKLES = {
+    "archive": (torch.save, "(builtins.)?getattr"),
+    "archive of protocol 4": (partial(torch.save, pickle_protocol=4), r"pathlib\.Path\.touch"),
+    "torch's old format": (partial(torch.save, _use_new_zipfile_serialization=False), "(builtins.)?getattr"),
+    "torch's old format of protocol 4": (
+        partial(torch.save, _use_new_zipfile_serialization=False, pickle_protocol=4), r"pathlib\.Path\.touch"
+    ),
+    "protocol 0": (bare(0), "__builtin__.getattr"),
+    "protocol 2": (bare(2), "(__builtin__.)?getattr"),
+    "protocol 5": (bare(5), r"pathlib\.Path\.touch"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("write", "name"), PICKLES.values(), ids=PICKLES)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_that_executes_is_no_checkpoint_and_no_weight_file(tmp_path, mark, write, name):
     path = tmp_path / "best.ckpt"
     write({"state_dict": {}, "hyper_parameters": Creates(mark)}, path)
-    named = (
-        r"was refused: it holds a (getattr|builtins|pathlib)" if write is torch.save else "cannot be read|is damaged"
-    )
-    what = rf"best\.ckpt ({named})"
+    what = rf"best\.ckpt was refused: it holds a {name}, and only"
     with pytest.raises(CheckpointError, match=what):
         load_checkpoint(path)
     with pytest.raises(WeightsError, match=what):
         read_weights(path, "model.weights")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_tensors_in_a_protocol_that_is_not_read_are_told_from_damage(tmp_path):
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, tmp_path / "best.pth", pickle_protocol=4)
+    with pytest.raises(WeightsError, match="pickle_protocol=2"):
+        read_weights(tmp_path / "best.pth", "model.weights")
+
+
+PEAK = """
+import sys, torch, timm, segmentation_models_pytorch
+from contextrast.checkpoints.contents import load_checkpoint
+from contextrast.errors import CheckpointError
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+before = peak()
+try:
+    load_checkpoint(sys.argv[1]).network()
+except CheckpointError:
+    print((peak() - before) / 2**10)
+"""
+
+
+def compressed(path):
+    """A checkpoint of 300 kB that unpacks to 256 MB."""
+    torch.save({"state_dict": {"network.weight": torch.zeros(1 << 26)}, "global_step": 1}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+
+
+def described_large(path):
+    """A hundred kilobytes that describe a network of 30 GB."""
+    model = {"_target_": "contextrast.models.Segmenter", "mean": [0.5] * 3, "std": [0.5] * 3, "architecture": "FPN",
+             "encoder": "resnet18", "decoder_pyramid_channels": 30_000}  # fmt: skip
+    hostile_checkpoint(path, model)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system for the peak")
+@pytest.mark.parametrize("write", [compressed, described_large])
+def test_a_small_file_takes_little_memory(tmp_path, write):
+    """In a process of its own, whose peak the system tells; 30 GB would end it."""
+    write(tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").stat().st_size < 500_000
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "last.ckpt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 150
 
 
 def hostile_checkpoint(path, model):

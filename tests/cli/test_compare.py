@@ -15,7 +15,9 @@ from contextrast.cli import compare, series
 from contextrast.cli.series import Series
 from contextrast.errors import ConfigError
 from contextrast.runs.image_counts import read_image_counts
+from contextrast.runs.lock import held
 from contextrast.runs.results import Variant
+from tests.cli.processes import ended, train
 from tests.conftest import TINY
 
 STREETS = [text for text in TINY if not text.startswith("trainer.precision")]
@@ -118,7 +120,7 @@ def test_a_failed_run_leaves_the_others_alone_and_is_named(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     called = []
 
-    def call(module, arguments, job, lock):
+    def call(module, arguments, job):
         called.append((job.name, module))
         if job.variant.loss == "ce":
             raise series.RunFailedError(f"{job.name}: train failed with exit code 1; see above.")
@@ -145,7 +147,7 @@ def calls(monkeypatch, folder, prepare):
     (job,) = made.jobs([Variant("ce")], [0])
     prepare(job.run_dir)
 
-    def call(module, arguments, job, lock):
+    def call(module, arguments, job):
         found.append([module.rpartition(".")[2], *arguments])
         raise series.RunFailedError("stop here")
 
@@ -198,9 +200,33 @@ def test_a_trained_run_of_other_settings_is_refused(tmp_path, monkeypatch):
 def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path):
     made = Series(tmp_path / "results" / "x", tmp_path / "runs")
     job = made.job(Variant("ce"), 0)
-    with series._locked(job.run_dir.with_name(".0.lock")) as held:
-        assert held is not None
-        assert made.run(job) is False
+    job.run_dir.mkdir(parents=True)
+    for lock in (
+        job.run_dir.with_name(".0.lock"),
+        job.run_dir / ".lock",
+    ):  # a series, and the training of one that was killed
+        with held(lock) as mine:
+            assert mine
+            assert made.run(job) is False
+
+
+def test_a_run_whose_last_checkpoint_is_missing_goes_on_from_the_one_before(tmp_path):
+    """As a crash between two renames leaves it: the real command trains on, and what was done before is kept."""
+    settings = [
+        *STREETS, "trainer.max_steps=6", "trainer.log_every_n_steps=1", "callbacks.last_checkpoint.every_n_steps=2",
+        "trainer.val_check_interval=100", "loss=ce", "seed=0", "logger=csv", "callbacks.pictures.num_images=0",
+    ]  # fmt: skip
+    run_dir = tmp_path / "runs" / "compare" / "streets" / "loss-ce" / "0"
+    assert ended(train(tmp_path, *settings, f"hydra.run.dir={run_dir}")) == [0]
+    (run_dir / "metrics.json").unlink()
+    (run_dir / "checkpoints" / "last.ckpt").unlink()
+    before = (run_dir / "metrics.csv").read_text().splitlines()
+    overrides = [text for text in settings if not text.startswith(("loss=", "seed="))]
+    done = command(tmp_path, *overrides, "--losses", "ce", "--seeds", "0", "--keep-checkpoints")
+    assert done.returncode == 0, done.stderr
+    assert "last-1.ckpt" in done.stderr + done.stdout
+    assert (run_dir / "metrics.csv").read_text().splitlines()[:4] == before[:4]
+    assert (tmp_path / "results" / "streets" / "loss-ce" / "0.json").is_file()
 
 
 def test_results_of_other_overrides_are_no_part_of_a_series(tmp_path):

@@ -167,7 +167,20 @@ def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp
     printed = (tmp_path / "output.txt").read_text()
     assert f"resume={run}" in printed
     assert "Traceback" not in printed
-    assert last(run)["global_step"] >= 2
+    stopped = last(run)["global_step"]
+    assert stopped >= 2
+    assert steps_of(curves) == list(range(stopped - 1)), "the row of the last step is in the checkpoint"
+    process = train(tmp_path, f"resume={run}", output="again.txt")
+    wait_for(lambda: curves.is_file() and len(steps_of(curves)) > stopped + 2, process)
+    process.kill()
+    ended(process)
+    assert steps_of(curves) == list(range(len(steps_of(curves))))
+
+
+def steps_of(curves):
+    """Steps of the rows of a file of curves."""
+    with curves.open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
 
 
 def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
@@ -181,6 +194,19 @@ def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
     process = train(tmp_path, "-m", *ENDLESS, "seed=1,2", "hydra.sweep.dir=sweep", output="again.txt")
     again = tmp_path / "again.txt"
     wait_for(lambda: again.is_file() and f"from step {saved}" in again.read_text(), process)
+
+
+def test_a_sweep_s_job_whose_last_checkpoint_is_missing_goes_on_from_the_one_before(tmp_path):
+    sweep = ["-m", *RUN, "seed=1,2", "hydra.sweep.dir=sweep"]
+    assert ended(train(tmp_path, *sweep)) == [0]
+    run = min(path.parent for path in tmp_path.glob("sweep/*/config.yaml"))
+    before = last(run)
+    (run / "metrics.json").unlink()
+    (run / "checkpoints" / "last.ckpt").unlink()
+    assert ended(train(tmp_path, *sweep, output="again.txt")) == [0]
+    assert "last-1.ckpt" in (tmp_path / "again.txt").read_text()
+    assert last(run)["global_step"] == 6
+    assert all(torch.equal(value, last(run)["state_dict"][key]) for key, value in before["state_dict"].items())
 
 
 def test_a_signal_before_the_first_step_ends_in_good_order(tmp_path):

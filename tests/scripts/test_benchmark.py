@@ -43,6 +43,19 @@ def test_memory_of_many_steps(capsys, monkeypatch, tmp_path):
         assert f"{measured[f'{method} settled']:.1f} │ {measured[f'{method} end']:>13.1f}" in printed
 
 
+def test_memory_of_a_run(capsys, monkeypatch, tmp_path):
+    numbers = tmp_path / "numbers.json"
+    arguments = ["run", "--steps=20", f"--json={numbers}", "logger=csv", "trainer.log_every_n_steps=1"]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *arguments])
+    benchmark.main()
+    measured = json.loads(numbers.read_text())
+    assert 100 < measured["step 2"] <= 1.5 * measured["step 20"] < 10_000
+    assert f"{measured['step 20']:.1f}" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "run", "--steps=20", "loss=nothing"])
+    with pytest.raises(SystemExit, match="loss/nothing"):
+        benchmark.main()
+
+
 SMALL = [
     *TINY, "model.decoder_pyramid_channels=16", "model.decoder_segmentation_channels=32", "trainer.accelerator=cpu",
     "trainer.precision=bf16-mixed",

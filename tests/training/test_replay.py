@@ -27,6 +27,21 @@ def test_a_refused_step_can_be_run_again(composed, tmp_path):
                if "running" not in key and not value.isnan().any())  # fmt: skip
     assert math.isnan(float(again.loss_terms(batches[0]).total.detach()))
     assert len(batches[0]["name"]) == 2
+    for damage in (
+        lambda content: content["state_dict"].popitem(),
+        lambda content: content["state_dict"].update({"auxiliary.more": torch.zeros(2)}),
+        lambda content: content["hyper_parameters"].pop("loss"),
+        lambda content: content["hyper_parameters"].update(module=3),
+        lambda content: content["hyper_parameters"].update(module={"unknown": 3}),
+        lambda content: content["hyper_parameters"].update(labels={"classes": ["road"]}),
+        lambda content: content.update(batches=3),
+        lambda content: content.update(state_dict=[]),
+    ):
+        content = torch.load(path, weights_only=True)
+        damage(content)
+        torch.save(content, tmp_path / "damaged.pt")
+        with pytest.raises(CheckpointError, match=r"damaged\.pt"):
+            load_replay(tmp_path / "damaged.pt")
 
 
 def test_another_file_is_refused(tmp_path):

@@ -11,6 +11,9 @@ from contextrast.benchmarks.infer import infer
 from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
 from contextrast.benchmarks.prediction import prediction
+from contextrast.benchmarks.run import run
 from contextrast.benchmarks.step import step
 
-__all__ = ["communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "step"]
+__all__ = [
+    "communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "run", "step",
+]  # fmt: skip

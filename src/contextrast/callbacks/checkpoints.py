@@ -10,6 +10,7 @@ from typing_extensions import override
 from contextrast.callbacks.interruption import Interruption, RunStopped
 from contextrast.checkpoints.files import keep_previous
 from contextrast.errors import ConfigError
+from contextrast.runs.loggers import ROW
 from contextrast.signals import exit_code
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,16 @@ class LastCheckpoint(pl.Callback):
         """
         if not isinstance(exception, RunStopped):
             self._interruption.ignore()
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the step's row of the curves, which Lightning writes after the checkpoint: a kill may come between."""
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # the trainer gets it from its connector
+        if trainer.training and trainer.global_step % every == 0:
+            row = trainer._logger_connector.metrics["log"]  # the public ones are of all steps
+            checkpoint[ROW] = {"epoch": trainer.current_epoch} | {name: float(value) for name, value in row.items()}
 
     def _due(self) -> bool:
         return self._owed or (self.every_n_steps is not None and self._step % self.every_n_steps == 0)

@@ -1,12 +1,14 @@
 """Reading a run's checkpoint back: its settings, its classes, its deployed network and its embedding heads."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from contextrast.checkpoints.files import ReadCheckpoint, read_checkpoint
 from contextrast.config import Allowed, instantiate
@@ -22,6 +24,8 @@ from contextrast.runs.settings import kind_of
 _NETWORK = "network."
 _HEADS = "loss.heads."
 _SETTINGS = ("model", "data", "labels")
+
+_SPARE = 1 << 24  # parameters that are built and thrown away, such as layers that classify images: 64 MB
 
 # What the settings in a file may be made of: classes that a run is described by, and those that the user names.
 NETWORKS = Allowed(("contextrast.models.",), nn.Module)
@@ -68,7 +72,8 @@ class Checkpoint:
             CheckpointError: If the weights do not fit the network, which overrides can cause, or none is described.
         """
         settings = {**self.config["model"], **(overrides or {}), "encoder_weights": None, "weights": None}
-        network: Segmenter = instantiate(settings, NETWORKS, num_classes=self.labels.num_classes)
+        with no_larger_than(self.weights, self.path):
+            network: Segmenter = instantiate(settings, NETWORKS, num_classes=self.labels.num_classes)
         if not isinstance(network, Segmenter):
             raise CheckpointError(f"{self.path} describes no network: its model is {settings.get('_target_')}.")
         if wrong := mismatches(network.state_dict(), self.weights, "checkpoint", "network"):
@@ -94,12 +99,12 @@ class Checkpoint:
         """
         if not self.head_weights:
             return None
-        if "loss" not in self.config:
+        if not isinstance(self.config.get("loss"), dict):
             raise CheckpointError(f"{self.path} has weights of embedding heads, but no settings of their loss.")
         channels = list(network.stage_channels)
-        loss: nn.Module = instantiate(
-            self.config["loss"], LOSSES, num_classes=self.labels.num_classes, in_channels=channels
-        )
+        settings = {key: value for key, value in self.config["loss"].items() if key != "memory"}
+        with no_larger_than(self.head_weights, self.path):
+            loss: nn.Module = instantiate(settings, LOSSES, num_classes=self.labels.num_classes, in_channels=channels)
         found = getattr(loss, "heads", None)
         heads = found if isinstance(found, nn.Module) else nn.Module()
         if wrong := mismatches(heads.state_dict(), self.head_weights, "checkpoint", "loss"):
@@ -110,6 +115,40 @@ class Checkpoint:
             )
         heads.load_state_dict(self.head_weights)
         return heads.eval()
+
+
+class _TooLarge(BaseException):
+    """Passes what builds networks, which turns every Exception into one of its own."""
+
+
+@contextlib.contextmanager
+def no_larger_than(weights: Mapping[str, Tensor], path: Path) -> Iterator[None]:
+    """Build nothing of a file's settings that has far more parameters than the file has weights.
+
+    Args:
+        weights: What there is to fill it with.
+        path: The file.
+
+    Raises:
+        CheckpointError: As soon as there are more, before they get their first values, which is when they take memory.
+    """
+    left = 2 * sum(weight.numel() for weight in weights.values()) + _SPARE
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG001  (torch's signature)
+        nonlocal left
+        left -= 0 if parameter is None else parameter.numel()
+        if left < 0:
+            raise _TooLarge
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except _TooLarge:
+        raise CheckpointError(
+            f"{path} has weights for a small part of what its settings describe. It is damaged, or made to fill memory."
+        ) from None
+    finally:
+        hook.remove()
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

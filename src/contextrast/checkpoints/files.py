@@ -20,7 +20,7 @@ from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
 from contextrast.errors import CheckpointError, first_sentence
-from contextrast.models.weight_files import refused_code
+from contextrast.models.weight_files import load_plain, refused_code
 
 log = logging.getLogger(__name__)
 
@@ -137,15 +137,14 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _load(file: BinaryIO, path: Path, map_location: Any, weights_only: bool) -> Any:
     """What ``torch.load`` makes of an open file."""
-    file.seek(0)
     try:
-        return torch.load(file, map_location=map_location, weights_only=weights_only)
+        if weights_only:
+            return load_plain(file, map_location)
+        file.seek(0)
+        return torch.load(file, map_location=map_location, weights_only=False)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common type
-        if name := refused_code(error):
-            raise CheckpointError(
-                f"{path} was refused: it holds a {name}, and only tensors and plain containers are read, which run no "
-                f"code.{_instead(path)}"
-            ) from error
+        if named := refused_code(path, error):
+            raise CheckpointError(f"{named}{_instead(path)}") from error
         raise CheckpointError(
             f"{path} cannot be read ({first_sentence(error)}). It is damaged, or no checkpoint.{_instead(path)}"
         ) from error

@@ -22,6 +22,7 @@ from contextrast.models import Network
 from contextrast.models.devices import best_device
 from contextrast.reporting.tables import group_table, per_class_table, report_to_dict, scores_to_dict
 from contextrast.runs.files import environment, write_json
+from contextrast.runs.lock import first_process
 from contextrast.runs.loggers import finish_loggers
 from contextrast.runs.rules import device_count
 from contextrast.terminal import console, say
@@ -44,7 +45,7 @@ def evaluate(config: DictConfig) -> None:
     dataset = needed_of(datamodule.dataset(config.split), measures)
     evaluations = build_evaluations(config, network, trained.labels, measures)
     results = run(config, evaluations, Split(datamodule, dataset))
-    if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it
+    if not first_process():
         return  # the first process tells for all
     header = {"checkpoint": str(config.checkpoint), "step": trained.step, "split": config.split}
     write_json(run_dir / "environment.json", environment())

@@ -1,13 +1,10 @@
 """A series of runs, one after the other: train, evaluate the last checkpoint, record; what is done already is kept."""
 
-import fcntl
-import os
 import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +12,7 @@ from typing import Any, Final
 from contextrast.cli.app import quoted
 from contextrast.cli.resume import LAST, checkpoint_of_job
 from contextrast.errors import ConfigError, ContextrastError
+from contextrast.runs.lock import held, is_running
 from contextrast.runs.reading import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
 from contextrast.runs.settings import by_key
@@ -152,20 +150,21 @@ class Series:
             SeriesStoppedError: If a signal stopped it.
             ConfigError: If its folder holds a run of other settings.
         """
-        with _locked(job.run_dir.with_name(f".{job.run_dir.name}.lock")) as lock:
-            if lock is None:
+        job.run_dir.parent.mkdir(parents=True, exist_ok=True)
+        with held(job.run_dir.with_name(f".{job.run_dir.name}.lock")) as mine:
+            if not mine or is_running(job.run_dir):  # a training outlives a series that was killed
                 return False
             if job.record.is_file():
                 return True  # another process was faster
-            self._train(job, lock)
-            self.record(job, lock)
+            self._train(job)
+            self.record(job)
         return True
 
-    def record(self, job: Job, lock: int | None = None) -> None:
+    def record(self, job: Job) -> None:
         """Evaluate the last checkpoint of a finished run, and write its record."""
         evaluation = job.run_dir / "evaluation"
         if not (evaluation / "metrics.json").is_file():
-            self._evaluate(job, evaluation, lock)
+            self._evaluate(job, evaluation)
         write_record(job.record, job.variant, job.seed, self.telling, job.run_dir, evaluation)
         if not job.taken and not self.keep_checkpoints:
             shutil.rmtree(job.run_dir / "checkpoints", ignore_errors=True)
@@ -176,7 +175,7 @@ class Series:
         asked = [*self.overrides, *logger, f"loss={job.variant.loss}", *job.variant.overrides, f"seed={job.seed}"]
         return [*asked, f"hydra.run.dir={quoted(job.run_dir)}"]
 
-    def _train(self, job: Job, lock: int) -> None:
+    def _train(self, job: Job) -> None:
         if (job.run_dir / "metrics.json").is_file():
             asked = {f"loss={job.variant.loss}", *job.variant.overrides, *self.telling}
             found = set(without_places(load(job.run_dir / "overrides.yaml") or [], self.results.name))
@@ -191,16 +190,16 @@ class Series:
             resume = [f"resume={quoted(job.run_dir)}"]
         elif job.run_dir.exists():
             shutil.rmtree(job.run_dir)  # it was stopped before its first checkpoint; its curves would be continued
-        _call("contextrast.cli.train", [*self.command(job), *resume], job, lock)
+        _call("contextrast.cli.train", [*self.command(job), *resume], job)
 
-    def _evaluate(self, job: Job, folder: Path, lock: int | None) -> None:
+    def _evaluate(self, job: Job, folder: Path) -> None:
         checkpoint = job.run_dir / LAST
         settings = [text for key, text in by_key(self.overrides).items() if key in _EVALUATED_WITH]
         if "trainer=cpu" in self.overrides:
             settings.append("trainer.accelerator=cpu")
         shutil.rmtree(folder, ignore_errors=True)
         asked = [f"checkpoint={quoted(checkpoint)}", "split=val", "protocols.multi_scale=null", *settings]
-        _call("contextrast.cli.evaluate", [*asked, f"hydra.run.dir={quoted(folder)}"], job, lock)
+        _call("contextrast.cli.evaluate", [*asked, f"hydra.run.dir={quoted(folder)}"], job)
 
     def _refuse_other(self, record: Record) -> None:
         if set(without_places(record.overrides, self.results.name)) != set(self.telling):
@@ -217,29 +216,15 @@ def _chosen_loss(run_dir: Path) -> str:
     return str(hydra.get("hydra", {}).get("runtime", {}).get("choices", {}).get("loss", "contextrast"))
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[int | None]:
-    """Holds a lock that ends with the processes that have it; yields its descriptor, None if another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        yield file.fileno()
-
-
-def _call(module: str, arguments: Sequence[str], job: Job, lock: int | None) -> None:
-    """A command in a process of its own, which is stopped with this one and holds the run's lock until it ends.
+def _call(module: str, arguments: Sequence[str], job: Job) -> None:
+    """A command in a process of its own, which is stopped with this one.
 
     Raises:
         RunFailedError: If it fails.
         SeriesStoppedError: If a signal stopped it.
     """
     command = [sys.executable, "-m", module, *arguments]
-    kept = () if lock is None else (lock,)
-    process = subprocess.Popen(command, pass_fds=kept, env=os.environ)  # noqa: S603  (this package's own commands)
+    process = subprocess.Popen(command)  # noqa: S603  (this package's own commands)
     try:
         code = process.wait()
     except BaseException:

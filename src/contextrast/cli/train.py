@@ -33,10 +33,10 @@ from contextrast.data import SegmentationDataModule
 from contextrast.errors import ConfigError, ContextrastError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
-from contextrast.runs.loggers import RunWandb, drop_rows, finish_loggers
+from contextrast.runs.loggers import ROW, RunWandb, finish_loggers, rewind_rows
 from contextrast.terminal import console, say
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
-from contextrast.training.host_memory import keep_freed_memory
+from contextrast.training.host_memory import collect_what_training_leaves, keep_freed_memory
 from contextrast.training.module import SegmentationModule
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
             keep_freed_memory()
         start = None if resumed is None else resumed.path
         del resumed  # the trainer has its content, and lets go of it when it has loaded it
+        collect_what_training_leaves()
         trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
         measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted
@@ -148,7 +149,7 @@ def continued(config: DictConfig, settings: Mapping[str, Any], run_dir: Path) ->
     refuse_other_run(read.path, settings, step)
     if read.path.parents[1] != run_dir.absolute():
         refuse_begun(run_dir)
-    drop_rows(curves, step)
+    rewind_rows(curves, step, read.content.get(ROW))
     (run_dir / "metrics.json").unlink(missing_ok=True)
     log.info("Goes on from step %d of %s", step, read.path)
     return read

@@ -76,6 +76,10 @@ class LabelTable:
             palette = tuple(map(_color, content["palette"]))
             frequency = None if content.get("frequency") is None else tuple(map(float, content["frequency"]))
             name, classes = str(content["name"]), tuple(map(str, content["classes"]))
+            if not 0 < len(classes) == len(palette) == len(frequency or classes) < IGNORE_INDEX:
+                raise ValueError(f"{len(classes)} classes, {len(palette)} colours")
+            if not all(0 <= value < 256 for color in palette for value in color):
+                raise ValueError("colours are 0 to 255")
             values = content.get("values")
             if values is not None:
                 values = tuple(int(one) if isinstance(one, int) else _color(one) for one in values)

@@ -28,22 +28,17 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises:
         ConfigError: If another process holds it.
     """
-    if getattr(rank_zero_only, "rank", 0) or os.environ.get("NODE_RANK", "0") != "0":
+    if not first_process():
         yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / _FILE)
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout:
-        raise ConfigError(
-            f"{run_dir} belongs to a run that is being trained now. Nothing was changed: wait for its end, or choose "
-            "another folder with hydra.run.dir=PATH."
-        ) from None
-    try:
+    with held(run_dir / _FILE, _PATIENCE) as mine:
+        if not mine:
+            raise ConfigError(
+                f"{run_dir} belongs to a run that is being trained now. Nothing was changed: wait for its end, or "
+                "choose another folder with hydra.run.dir=PATH."
+            )
         yield
-    finally:
-        lock.release()
 
 
 def is_running(run_dir: Path) -> bool:
@@ -52,9 +47,32 @@ def is_running(run_dir: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with FileLock(path, blocking=False):
-            return False
-    except Timeout:
-        return True
+        with held(path) as mine:
+            return not mine
     except OSError:  # a folder that is read only is nobody's to train into
         return False
+
+
+@contextmanager
+def held(path: Path, patience: float = 0.0) -> Iterator[bool]:
+    """Hold a lock, which the system lets go of when the process ends; tells whether it could be had.
+
+    Args:
+        path: The file that it is; its folder has to be there.
+        patience: Seconds to wait while another process has it.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def first_process() -> bool:
+    """Whether this is the first process of a run, by what Lightning, torchrun and SLURM say, or its only one."""
+    return getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"

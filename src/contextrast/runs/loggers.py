@@ -23,6 +23,10 @@ ARTIFACTS: Final = {
 """What W&B can keep with a run: its type there, and the run folder's files."""
 
 
+ROW: Final = "last_row"
+"""Where a checkpoint keeps the row of the curves that its step made."""
+
+
 class RunCsv(CSVLogger):
     """Lightning's CSV logger, made to share a run folder with other files.
 
@@ -63,18 +67,29 @@ class _AppendingWriter(ExperimentWriter):
         """A run folder is never empty, and earlier rows belong to the same run."""
 
 
-def drop_rows(path: Path, step: int) -> None:
-    """Remove what ``metrics.csv`` has of later steps than a run that is resumed, as it will log them again.
+def rewind_rows(path: Path, step: int, last: Any = None) -> None:
+    """Bring ``metrics.csv`` to where a run is that is resumed: rows of later steps will be logged again.
 
     Args:
         path: The file; nothing happens if there is none.
         step: Steps taken by the run.
+        last: Values of the last of them, by column, as its checkpoint keeps them; added if the process died before
+            they were written.
     """
     if not path.is_file():
         return
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
-        kept, names = [row for row in rows if int(float(row["step"] or 0)) < step], rows.fieldnames or ()
+        kept, names = [row for row in rows if int(float(row["step"] or 0)) < step], [*(rows.fieldnames or ())]
+    found = last.items() if isinstance(last, dict) else ()
+    added: dict[str, Any] = {str(name): value for name, value in found if isinstance(value, int | float)}
+    written = any(
+        int(float(row["step"] or 0)) == step - 1 and any(row.get(name) for name in added if name != "epoch")
+        for row in kept
+    )
+    if added and not written:
+        kept.append({**added, "step": step - 1})
+        names += [name for name in added if name not in names]
     shorter = path.with_name(f"{path.name}.tmp")
     with shorter.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)

@@ -1,6 +1,7 @@
-"""How a process that trains on the CPU gets its memory from the system."""
+"""How a process that trains gets its memory from the system, and gives objects back."""
 
 import ctypes
+import gc
 import mmap
 import sys
 
@@ -29,3 +30,15 @@ def keep_freed_memory() -> None:
     page = start + -start % mmap.PAGESIZE
     libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(_RESERVED - mmap.PAGESIZE), mmap.MADV_HUGEPAGE)
     libc.free(ctypes.c_void_p(start))
+
+
+def collect_what_training_leaves() -> None:
+    """Have Python's collector pass over what is there before the first step, so that it visits the rest often.
+
+    It looks for objects that hold each other only when those that are new are a quarter of all. There are 600,000 of
+    modules and of what was built, so that leftovers of a thousand steps, 3 MB of each validation, came together before.
+    """
+    gc.unfreeze()  # an earlier run of this process is over
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # which sets what a quarter is of

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from contextrast.checkpoints.contents import LOSSES, NETWORKS
-from contextrast.checkpoints.files import read_checkpoint, write_checkpoint
+from contextrast.checkpoints.contents import LOSSES, described, no_larger_than
+from contextrast.checkpoints.files import ReadCheckpoint, read_checkpoint, write_checkpoint
 from contextrast.config import instantiate
 from contextrast.contrast.collective import rank, world_size
-from contextrast.data.labels import LabelTable
-from contextrast.errors import CheckpointError
+from contextrast.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from contextrast.training.module import SegmentationModule
@@ -35,7 +34,7 @@ def keep_step(module: "SegmentationModule", step: int, batches: list[Any]) -> st
         How to read it back; or why it could not be written, since that must not hide what is to be told.
     """
     content = {
-        "step": step,
+        "global_step": step,
         "batches": [{key: _on_host(value) for key, value in batch.items()} for batch in batches],
         "state_dict": module.state_dict(),
         "hyper_parameters": dict(module.hparams),
@@ -65,17 +64,22 @@ def load_replay(path: str | Path) -> "tuple[SegmentationModule, list[Any]]":
     """
     from contextrast.training.module import SegmentationModule  # noqa: PLC0415  (which writes these files)
 
-    content = read_checkpoint(Path(path))
-    if not isinstance(content, dict) or not {"batches", "state_dict", "hyper_parameters"} <= set(content):
+    read = ReadCheckpoint(Path(path), read_checkpoint(Path(path)))
+    batches = read.content.get("batches") if isinstance(read.content, dict) else None
+    if not isinstance(batches, list) or not all(isinstance(batch, dict) for batch in batches):
         raise CheckpointError(f"{path} is no replay file. A run that stops at values that are not finite leaves one.")
-    config = content["hyper_parameters"]
-    labels = LabelTable.from_dict(config["labels"])
-    settings = {**config["model"], "encoder_weights": None, "weights": None}
-    network = instantiate(settings, NETWORKS, num_classes=labels.num_classes)
-    loss = instantiate(config["loss"], LOSSES, num_classes=labels.num_classes, in_channels=list(network.stage_channels))
-    module = SegmentationModule(network, loss, labels, config=config, **config["module"])
-    module.load_state_dict(content["state_dict"])
-    return module.train(), content["batches"]
+    checkpoint = described(read)
+    config, weights = checkpoint.config, read.content["state_dict"]
+    network = checkpoint.network()
+    facts = {"num_classes": checkpoint.labels.num_classes, "in_channels": list(network.stage_channels)}
+    try:
+        with no_larger_than(weights, checkpoint.path):
+            loss = instantiate(config["loss"], LOSSES, **facts)
+        module = SegmentationModule(network, loss, checkpoint.labels, config=config, **config["module"])
+        module.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit what it describes: {first_line(error)}") from error
+    return module.train(), batches
 
 
 def _on_host(value: Any) -> Any:

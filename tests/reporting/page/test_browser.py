@@ -139,3 +139,19 @@ def test_sixty_runs_stay_a_page_that_opens(tab, tmp_path):
     tab.open(path)
     assert path.stat().st_size < 3e6
     assert 60 < tab.run("document.getElementsByTagName('*').length") < 15_000
+
+
+@pytest.mark.parametrize("width", [390, 980])
+def test_no_word_of_a_setting_is_broken_where_the_table_is_narrow(tab, tmp_path, width):
+    for number, loss in enumerate(("ce", "contextrast_of_long_name")):
+        for seed in range(2):
+            write_full_run(tmp_path / f"{loss}{seed}", loss, seed, 0.5 + number / 10 + seed / 100, number=number)
+    tab.resize(width, 900)
+    tab.open(page(tmp_path, tmp_path / "page.html"))
+    lines = """[...document.querySelectorAll('.scores tbody .override')].flatMap((name) => [...name.childNodes])
+        .filter((node) => node.nodeType === 3).map((node) => {
+            const range = document.createRange(); range.selectNode(node);
+            return [node.textContent, range.getClientRects().length]; })"""
+    found = tab.run(lines)
+    assert any(text.endswith("contextrast_of_long_name") for text, _ in found)
+    assert {count for _, count in found} == {1}

@@ -97,6 +97,23 @@ def test_each_chart_has_a_line_a_run(compared):
     assert [chart.count("<polyline") for chart in charts] == [4, 4]
 
 
+def test_what_the_contrast_does_at_each_map_has_charts_of_its_own(tmp_path):
+    for number, loss in enumerate(("ce", "contextrast")):
+        folder = write_full_run(tmp_path / loss, loss, 0, 0.5, number=number)
+    (folder / "metrics.csv").write_text(
+        "step,train/loss,gradients/ratio/stage2,gradients/ratio/stage3,contrast/silent_share/stage2,gradients/cosine/stage2\n"
+        "1,2,0.5,0.25,0.1,0.5\n2,1,0.4,0.3,0.2,0.5\n"
+    )
+    text, page = written(tmp_path)
+    charts = re.findall(r"<figure class=\"chart\">.*?</figure>", text, re.DOTALL)
+    assert [re.search(r">([^<]+)</figcaption>", chart)[1] for chart in charts] == [
+        "train/loss", "val/miou", "gradients/ratio/stage2", "gradients/ratio/stage3", "contrast/silent_share/stage2",
+    ]  # fmt: skip
+    assert [chart.count("<polyline") for chart in charts] == [2, 1, 1, 1, 1]
+    assert ": 0.3 at the end" in charts[3]
+    assert "no negative" in page.text
+
+
 def test_names_from_run_folders_cannot_become_elements(tmp_path):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     folder = write_full_run(tmp_path / "run", "ce", 0, 0.5)

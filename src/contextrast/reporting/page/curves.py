@@ -17,6 +17,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 632, 12, 244  # of the curves in a drawing of
 _POINTS: Final = 120  # a line; more could not be told apart, and 60 runs would make the page slow
 _MOST: Final = 4  # charts
 _FIRST: Final = ("train/loss", "val/miou")
+OF_MAPS: Final = ("gradients/ratio", "contrast/silent_share")
+"""What the contrast does at each feature map: one chart per map, by the name's last part."""
+
+_MOST_OF_MAPS: Final = 8
+_SHOWN: Final = ("train/", "val/miou", *(f"{kind}/" for kind in OF_MAPS))
 
 Points = list[tuple[float, float]]
 """Steps and values in the order of steps."""
@@ -64,25 +69,26 @@ def charts(rows: Sequence[Row], notes: list[str]) -> list[Chart]:
         notes: Gets what cannot be read.
 
     Returns:
-        Loss, mIoU, and the loss's terms where runs have more than one, up to four charts.
+        Loss, mIoU, and the loss's terms where runs have more than one, up to four charts; then `OF_MAPS`, up to eight.
     """
     histories = [(place, row.label, run, _history(run, notes)) for place, row in enumerate(rows) for run in row.runs]
-    terms = {name for *_, history in histories for name in history} - {*_FIRST}
-    names = [*_FIRST, *(sorted(terms) if len(terms) > 1 else [])]  # a single term is the loss itself
+    found = {name for *_, history in histories for name in history}
+    of_maps = [name for kind in OF_MAPS for name in sorted(found) if name.startswith(f"{kind}/")]
+    terms = found - {*_FIRST, *of_maps}
+    names = [name for name in (*_FIRST, *(sorted(terms) if len(terms) > 1 else ())) if name in found]
     drawn = []
-    for name in names:
+    for name in [*names[:_MOST], *of_maps[:_MOST_OF_MAPS]]:  # a single term is the loss itself
         lines = [
             (place, f"{label}, seed {run.seed}", history[name])
             for place, label, run, history in histories
             if name in history
         ]
-        if lines:
-            drawn.append(_chart(name, lines))
-    return drawn[:_MOST]
+        drawn.append(_chart(name, lines))
+    return drawn
 
 
 def history(path: Path) -> dict[str, Points]:
-    """The losses and the mIoU in a ``metrics.csv``, each up to 120 points: longer ones as means of equal parts.
+    """The losses, the mIoU and `OF_MAPS` in a ``metrics.csv``, up to 120 points of each: longer ones become means.
 
     Raises:
         OSError: If it cannot be read.
@@ -92,7 +98,7 @@ def history(path: Path) -> dict[str, Points]:
     for line in csv.DictReader(StringIO(read_regular(path).decode("utf-8"), newline="")):
         step = float(line.get("step") or "nan")
         for name, text in line.items():
-            if text and isinstance(name, str) and (name == "val/miou" or name.startswith("train/")):
+            if text and isinstance(name, str) and name.startswith(_SHOWN):
                 value = float(text)
                 if math.isfinite(value) and math.isfinite(step):
                     values.setdefault(name, {})[step] = value  # a resumed run writes some steps anew

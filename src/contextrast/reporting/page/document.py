@@ -11,7 +11,7 @@ from contextrast.reporting.comparison import Comparison
 from contextrast.reporting.comparison_tables import bracketed, effort_text, explanation, quantity, signed_percent
 from contextrast.reporting.page.axes import Axis
 from contextrast.reporting.page.classes import class_scores
-from contextrast.reporting.page.curves import Chart, charts
+from contextrast.reporting.page.curves import OF_MAPS, Chart, charts
 from contextrast.reporting.page.environment import Command, Surroundings, commands, surroundings
 from contextrast.reporting.page.pictures import Gallery, gallery
 from contextrast.reporting.rows import Row
@@ -46,7 +46,8 @@ class Section:
         lines: The rows as they are drawn.
         scores: Axis of the scores.
         differences: Axis of the differences.
-        charts: Training curves.
+        charts: Training curves of losses and scores.
+        of_maps: Training curves of what the contrast does at each feature map.
         data: What the page's script draws: classes, settings and pictures.
         gallery: Pictures; None where no run has their layers.
         commands: How its runs were started.
@@ -61,6 +62,7 @@ class Section:
     scores: Axis
     differences: Axis
     charts: Sequence[Chart]
+    of_maps: Sequence[Chart]
     data: Mapping[str, Any]
     gallery: Gallery | None
     commands: Sequence[Command]
@@ -100,7 +102,9 @@ def html_page(comparisons: Sequence[Comparison], left_out: Mapping[Path, str]) -
 def _section(comparison: Comparison) -> Section:
     rows = comparison.rows
     notes: list[str] = list(comparison.notes)
-    drawn = charts(rows, notes)
+    curves = charts(rows, notes)
+    of_maps = [chart for chart in curves if chart.name.startswith(OF_MAPS)]
+    drawn = [chart for chart in curves if chart not in of_maps]
     pictures = gallery(rows, comparison.baseline, notes)
     scores = Axis.around([value for row in rows for value in (*row.scores.values(), *_ends(row))])
     differences = Axis.around([0.0, *_extent(rows)])
@@ -108,7 +112,9 @@ def _section(comparison: Comparison) -> Section:
     started, places = commands(rows, notes), surroundings(rows, notes)
     lines = [_line(row, scores, differences) for row in rows]
     said, images = explanation(comparison), any(row.measured[row.metric].images for row in rows)
-    return Section(comparison, lines, scores, differences, drawn, data, pictures, started, places, notes, said, images)
+    return Section(
+        comparison, lines, scores, differences, drawn, of_maps, data, pictures, started, places, notes, said, images
+    )
 
 
 def _line(row: Row, scores: Axis, differences: Axis) -> Line:
