@@ -71,8 +71,8 @@ def outcome(run, config, key, value) -> str:
             config = config.copy()
             OmegaConf.set_struct(config, False)
             OmegaConf.update(config, key, value, force_add=True)
-            config.paths.run_dir = tempfile.mkdtemp(dir=config.paths.run_dir)
-            run(config)
+            with tempfile.TemporaryDirectory(dir=config.paths.run_dir) as config.paths.run_dir:  # checkpoints are large
+                run(config)
         except BaseException as error:  # SystemExit is one: a command's own processes may end
             if not isinstance(error, Exception) or not is_mendable(error):
                 text = traceback.format_exc()[-600:]

@@ -1,9 +1,12 @@
 """Freed memory stays with a training process: counted in pages that the system had to clear."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from contextrast.training.host_memory import collecting_often
 
 _PAGE_FAULTS = """
 import resource, sys
@@ -31,9 +34,9 @@ def test_freed_memory_is_used_again_without_new_pages():
 
 
 _LEFTOVERS = """
-import gc, sys
+import contextlib, gc, sys
 from collections import deque
-from contextrast.training.host_memory import collect_what_training_leaves
+from contextrast.training.host_memory import collecting_often
 
 class Leftover:
     alive = most = 0
@@ -48,11 +51,10 @@ class Leftover:
 
 imported = [[] for _ in range(600_000)]
 gc.collect()
-if sys.argv[1] == "collect":
-    collect_what_training_leaves()
 used = deque(maxlen=10_000)  # as a validation's, which are old when nothing needs them any more
-for _ in range(400_000):
-    used.append(Leftover())
+with collecting_often() if sys.argv[1] == "collect" else contextlib.nullcontext():
+    for _ in range(400_000):
+        used.append(Leftover())
 print(Leftover.most)
 """
 
@@ -63,3 +65,9 @@ def test_leftovers_do_not_wait_until_they_are_as_many_as_what_was_imported():
         done = subprocess.run([sys.executable, "-c", _LEFTOVERS, mode], capture_output=True, text=True, check=True)
         most[mode] = int(done.stdout)
     assert most["collect"] < most["leave"] / 1.5
+
+
+def test_what_was_there_before_can_be_given_back_afterwards():
+    with collecting_often():
+        assert gc.get_freeze_count() > 1000
+    assert gc.get_freeze_count() == 0

@@ -36,7 +36,7 @@ from contextrast.runs.lock import locked
 from contextrast.runs.loggers import ROW, RunWandb, finish_loggers, rewind_rows
 from contextrast.terminal import console, say
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
-from contextrast.training.host_memory import collect_what_training_leaves, keep_freed_memory
+from contextrast.training.host_memory import collecting_often, keep_freed_memory
 from contextrast.training.module import SegmentationModule
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
             keep_freed_memory()
         start = None if resumed is None else resumed.path
         del resumed  # the trainer has its content, and lets go of it when it has loaded it
-        collect_what_training_leaves()
-        trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
-        measure_last_step(trainer, module, datamodule)
+        with collecting_often():
+            trainer.fit(module, datamodule, ckpt_path=start, weights_only=True)
+            measure_last_step(trainer, module, datamodule)
         failed = trainer.interrupted
     except RuntimeError as error:
         if lost_process(error):

@@ -4,6 +4,8 @@ import ctypes
 import gc
 import mmap
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of <malloc.h>
 _INT_MAX = 2**31 - 1
@@ -32,13 +34,17 @@ def keep_freed_memory() -> None:
     libc.free(ctypes.c_void_p(start))
 
 
-def collect_what_training_leaves() -> None:
-    """Have Python's collector pass over what is there before the first step, so that it visits the rest often.
+@contextmanager
+def collecting_often() -> Iterator[None]:
+    """Inside the ``with``, have Python's collector pass over what was there before, so that it visits the rest often.
 
     It looks for objects that hold each other only when those that are new are a quarter of all. There are 600,000 of
     modules and of what was built, so that leftovers of a thousand steps, 3 MB of each validation, came together before.
     """
-    gc.unfreeze()  # an earlier run of this process is over
     gc.collect()
     gc.freeze()
     gc.collect()  # which sets what a quarter is of
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # else nothing of it is ever given back, and libraries complain when the process ends
