@@ -12,8 +12,9 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
-from contextrast.cli import evaluate, train
+from contextrast.cli import check, demo, evaluate, export, predict, train
 from contextrast.cli.app import is_mendable
 from tests.conftest import TINY, choices
 
@@ -100,11 +101,42 @@ def test_no_number_ends_training_in_a_traceback(composition, composed):
     assert walk(lambda changed: train.train(changed, [TwoSteps()]), config, PARTS.get(composition, "loss.")) == []
 
 
-@pytest.mark.slow
-def test_no_number_ends_evaluation_in_a_traceback(composed, tmp_path):
+@pytest.fixture
+def trained(composed, tmp_path):
+    """A checkpoint of two steps."""
     train.train(composed("train", *TINY, "logger=none", "callbacks.pictures.num_images=0"))
-    checkpoint = Path(tmp_path, "run").rename(tmp_path / "trained") / "checkpoints" / "last.ckpt"
+    return Path(tmp_path, "run").rename(tmp_path / "trained") / "checkpoints" / "last.ckpt"
+
+
+@pytest.mark.slow
+def test_no_number_ends_evaluation_in_a_traceback(composed, trained):
     measures = f"metrics=[{','.join(name for name in choices('metrics') if name not in ('default', 'iiou'))}]"
-    config = composed("evaluate", f"checkpoint={checkpoint}", measures, "logger=none", "data.num_workers=0",
+    config = composed("evaluate", f"checkpoint={trained}", measures, "logger=none", "data.num_workers=0",
                       "trainer.accelerator=cpu", "protocols.multi_scale.scales=[0.5,1.0]")  # fmt: skip
     assert walk(evaluate.evaluate, config, "") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [["outputs=[mask,overlay,confidence,probabilities]"], ["window=[32,32]"]])
+def test_no_number_ends_prediction_in_a_traceback(values, composed, trained, tmp_path):
+    Image.new("RGB", (70, 50)).save(tmp_path / "a.png")
+    config = composed("predict", f"checkpoint={trained}", f"input={tmp_path}/a.png", "device=cpu", *values)
+    assert walk(predict.predict, config, "") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", choices("format"))
+def test_no_number_ends_an_export_in_a_traceback(form, composed, trained):
+    assert walk(export.export, composed("export", f"checkpoint={trained}", f"format={form}"), "") == []
+
+
+@pytest.mark.slow
+def test_no_number_ends_a_check_in_a_traceback(composed):
+    tiny = [text for text in TINY if text.startswith("data.")]
+    assert walk(check.check, composed("check", "data=streets", *tiny), "data.") == []
+
+
+@pytest.mark.slow
+def test_no_number_ends_the_demo_in_a_traceback(composed, trained, tmp_path):
+    config = composed("demo", f"checkpoint={trained}", "device=cpu")
+    assert walk(lambda changed: demo.page(changed, tmp_path), config, "") == []

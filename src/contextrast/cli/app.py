@@ -143,7 +143,10 @@ def _left_out(error: Exception) -> bool:
 
 def _out_of_memory(error: Exception) -> bool:
     """Whether the machine, or its GPU, has not as much memory as was asked for."""
-    return isinstance(error, MemoryError) or re.search(r"can't allocate memory|out of memory", str(error)) is not None
+    return (
+        isinstance(error, MemoryError)
+        or re.search(r"can't allocate memory|out of memory|Storage size calculation overflowed", str(error)) is not None
+    )
 
 
 def _hint(error: Exception, config_name: str) -> str:

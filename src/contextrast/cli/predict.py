@@ -27,7 +27,8 @@ def predict(config: DictConfig) -> None:
     device = chosen_device("device=", config.device)
     predictor = load_predictor(config.checkpoint, InferenceProtocol.of(settings), device, config.trusted)
     results = Results(run_dir, predictor.labels, *(settings[key] for key in ("outputs", "values", "overlay_alpha")))
-    images = _new_images(given_path("input", config.input))
+    path = given_path("input", config.input)
+    images = find_images("input", str(path), earlier_results(path))
     results.write_record()
     named = [(path, name) for (path, _), name in zip(images, result_names(images), strict=True)]
     with images_up_to(config.max_megapixels):
@@ -36,16 +37,6 @@ def predict(config: DictConfig) -> None:
     if failures:
         listed = "\n".join(failures)
         raise DataError(f"{len(failures)} of {len(images)} image(s) were not predicted:\n{listed}")
-
-
-def _new_images(path: Path) -> list[tuple[Path, Path]]:
-    """The images that are asked for, without what earlier predictions left among them."""
-    found = find_images("input", str(path))
-    results = earlier_results(path) if path.is_dir() else []
-    images = [pair for pair in found if not any(pair[0].is_relative_to(folder) for folder in results)]
-    if len(images) < len(found):
-        say(f"{len(found) - len(images)} image(s) of earlier predictions below {path} are left out.")
-    return images
 
 
 main = command("predict")(predict)

@@ -17,7 +17,7 @@ from contextrast.analysis.extras import from_extra
 from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
 from contextrast.demo.uploads import Uploads
-from contextrast.errors import DataError
+from contextrast.errors import DataError, check_number
 from contextrast.reporting.figures import overlay
 
 Ids = NDArray[np.uint8]
@@ -54,8 +54,10 @@ def build(networks: Sequence[Shown], folder: Path, alpha: float = 0.5, megapixel
         megapixels: The largest image, in millions of pixels.
 
     Raises:
-        ConfigError: If the extra ``demo`` is not installed.
+        ConfigError: If the extra ``demo`` is not installed, or a number is out of range.
     """
+    check_number("alpha", alpha, 0, 1)
+    check_number("max_megapixels", megapixels, above=True)
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # the only way to tell Gradio, which asks for it now and at the launch
     gradio = _gradio()
     uploads = Uploads(folder, int(megapixels * 1e6))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.arguments import check_arguments
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 Predict = Callable[[Tensor], Tensor]
 """What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode."""
@@ -40,6 +40,7 @@ class Network(Protocol):
         ...
 
 
+_LARGEST_SCALE: Final = 100.0  # a larger image fits into no memory
 _BAND: Final = 128  # rows or columns whose probabilities are computed at once
 
 
@@ -67,6 +68,9 @@ class InferenceProtocol:
         batch_size: Views of each image (itself and mirrored, or windows) that are predicted at once.
         window: Height and width above which an image is predicted in windows; None takes every image whole.
         overlap: Smallest share of a window that its neighbour covers too.
+
+    Raises:
+        ConfigError: If one of them is out of range.
     """
 
     scales: Sequence[float] = (1.0,)
@@ -75,12 +79,27 @@ class InferenceProtocol:
     window: Sequence[int] | None = None
     overlap: float = 0.25
 
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise ConfigError("scales must be numbers above 0, got none. Single scale is [1.0].")
+        for scale in self.scales:
+            check_number("scales", scale, 0, _LARGEST_SCALE, above=True)
+        check_number("batch_size", self.batch_size, 1, whole=True)
+        if not 0 <= self.overlap < 1:
+            raise ConfigError(f"overlap must be a share of a window from 0 to below 1, got {self.overlap}")
+        if self.window is None:
+            return
+        if len(self.window) != 2:
+            raise ConfigError(f"window must be height and width, got {list(self.window)}")
+        for side in self.window:
+            check_number("window", side, 1, whole=True)
+
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """The protocol of a command's settings, which are more than its own.
 
         Raises:
-            ConfigError: If one is not of its kind.
+            ConfigError: If one is not of its kind, or out of range.
         """
         own = {field.name: settings[field.name] for field in fields(cls)}
         check_arguments(cls, own)
@@ -97,7 +116,7 @@ class InferenceProtocol:
             float32 [B, N, H, W], non-negative, 1 in sum over the classes.
 
         Raises:
-            ConfigError: If the settings are out of range, or windows are asked for with scales or flips.
+            ConfigError: If windows are to be seen at several scales or mirrored.
         """
         probabilities = torch.empty(0)
         for number, (rows, columns, part) in enumerate(self.tiles(predict, image)):
@@ -120,7 +139,7 @@ class InferenceProtocol:
         window sees again, and one view of whole images keeps none; several views keep those of the image.
         """
         window = self.window
-        if window is None or (len(window) == 2 and image.shape[2] <= window[0] and image.shape[3] <= window[1]):
+        if window is None or (image.shape[2] <= window[0] and image.shape[3] <= window[1]):
             return _multi_scale(predict, image, self.scales, self.flip, self.batch_size)
         if list(self.scales) != [1.0] or self.flip:
             raise ConfigError("Sliding windows go with scales=[1.0] and flip=false; window=null predicts whole images.")
@@ -135,10 +154,6 @@ def _multi_scale(
     Each scaled image is predicted on its own, its logits are brought back bilinearly to the image's size, and their
     softmax enters the mean with the same weight: the multi-scale test of the segmentation literature.
     """
-    if not scales or min(scales) <= 0:
-        raise ConfigError(f"Test scales must be numbers above 0, got {list(scales)}. Single scale is [1.0].")
-    if batch_size < 1:
-        raise ConfigError(f"Views are predicted at least 1 at once, got batch_size={batch_size}.")
     height, width = image.shape[-2:]
     number = len(scales) * (2 if flip else 1)
     total: Tensor | None = None
@@ -181,11 +196,6 @@ def _sliding_windows(
     A side shorter than the window is taken whole. The edges of all windows cut the image into cells, each of which is
     done with once all windows that cover it have been predicted.
     """
-    if len(window) != 2 or min(window) < 1 or not 0 <= overlap < 1 or batch_size < 1:
-        raise ConfigError(
-            "Sliding windows need a height and width of at least 1 pixel, an overlap from 0 to below 1 and a batch "
-            f"size of at least 1, got window={list(window)}, overlap={overlap}, batch_size={batch_size}."
-        )
     sides, extents = image.shape[-2:], [min(pair) for pair in zip(window, image.shape[-2:], strict=True)]
     starts = [_starts(side, extent, overlap) for side, extent in zip(sides, extents, strict=True)]
     cells = [_cells(first, extent) for first, extent in zip(starts, extents, strict=True)]
