@@ -107,6 +107,7 @@ RULES: Final = (
     *_rules(Kind.EXECUTION, "how much is kept; what does not fit is decoded again", "data.cache_gib"),
     *_rules(Kind.EXECUTION, "when a run stops for its data; one that finishes is the same", "data.max_bad_samples"),
     *_rules(Kind.EXECUTION, "whether a run starts; one that does is the same", "data.allow_absent_classes"),
+    *_rules(Kind.EXECUTION, "whether it is looked at on the way; weights are the same", "data.validate"),
     *_rules(Kind.EXECUTION, "images are predicted independently of those beside them", "data.eval_batch_size"),
     *_rules(Kind.EXECUTION, "views of an image that are predicted at once", "protocols.*.batch_size"),
     *_rules(Kind.EXECUTION, "which device computes; how many is trainer.devices", "trainer.accelerator", "device"),
