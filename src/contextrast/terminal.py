@@ -19,7 +19,7 @@ PLAIN: Final[dict[str, Any]] = {"markup": False, "emoji": False, "highlight": Fa
 @cache
 def console() -> Console:
     """The terminal."""
-    return Console(**PLAIN)
+    return Console(**PLAIN, force_jupyter=False)  # which would show a table and each bar as a page in notebooks
 
 
 def say(text: str, style: str | None = None) -> None:

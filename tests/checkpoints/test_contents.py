@@ -114,7 +114,7 @@ def test_a_loss_from_elsewhere_is_not_built(path):
 
 def test_where_files_are_kept_and_how_many_processes_read_is_not_for_a_checkpoint_to_say(path, tmp_path):
     storage = {"cache": str(tmp_path / "cache"), "cache_gib": 1e9, "num_workers": 300, "eval_batch_size": 999}
-    storage |= {"pin_memory": True, "max_bad_samples": 0}
+    storage |= {"pin_memory": True, "max_bad_samples": 0, "validate": False, "allow_absent_classes": True}
     original = load_checkpoint(path).config["data"]
     altered(path, lambda content: content["hyper_parameters"]["data"].update(storage))
     assert load_checkpoint(path).data == {key: value for key, value in original.items() if key not in storage}

@@ -164,7 +164,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
 
     started, job = calls(monkeypatch, tmp_path, interrupted)
     assert started[0] == "train"
-    assert f"resume='{job.run_dir}'" in started
+    assert f'resume="{job.run_dir}"' in started
 
 
 def test_a_run_that_stopped_before_its_first_checkpoint_starts_anew(tmp_path, monkeypatch):

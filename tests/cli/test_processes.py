@@ -137,7 +137,7 @@ def test_an_unfinished_run_is_not_started_anew_by_the_same_command(tmp_path):
     ended(process)
     step, files = last(run)["global_step"], {path: path.stat().st_mtime_ns for path in run.rglob("*.c*")}
     assert ended(train(tmp_path, *ENDLESS, "hydra.run.dir=run")) == [1]
-    assert f"resume='{run}'" in (tmp_path / "output.txt").read_text()
+    assert f'resume="{run}"' in (tmp_path / "output.txt").read_text()
     assert last(run)["global_step"] == step
     assert {path: path.stat().st_mtime_ns for path in files} == files
 

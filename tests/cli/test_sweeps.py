@@ -17,13 +17,24 @@ from contextrast.cli.sweeps import FailedJobs, finished_before
 from contextrast.errors import ConfigError
 from contextrast.runs.names import sweep_folder
 from contextrast.runs.records import read_runs
+from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
 
-# Four jobs: the first crashes (a division by zero), the second and the fourth are refused, the third can finish.
+# Four jobs: the first crashes (a division by zero in a step), the second and the fourth are refused, the third finishes.
 SWEEP = (
-    "-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "trainer.accumulate_grad_batches=0,1",
+    "-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "trainer.accumulate_grad_batches=2,1",
     "data.batch_size=2,4000",
 )  # fmt: skip
+
+
+def crashing(training_pass):
+    """The same, but for a run whose steps are of two batches."""
+
+    def step(module, batch):
+        1 / (2 - module.trainer.accumulate_grad_batches)
+        return training_pass(module, batch)
+
+    return step
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +44,7 @@ def started_twice(tmp_path_factory):
     starts = []
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
+        patched.setattr(SegmentationModule, "training_pass", crashing(SegmentationModule.training_pass))
         for _ in range(2):
             patched.setattr("sys.argv", ["train", *SWEEP])
             with pytest.raises(SystemExit) as stopped:

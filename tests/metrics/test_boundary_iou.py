@@ -61,5 +61,5 @@ def test_the_width_follows_the_diagonal(size, ratio, width) -> None:
 
 
 def test_a_ratio_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match=r"metrics\.boundary_iou\.ratio=0"):
+    with pytest.raises(ConfigError, match="ratio"):
         BoundaryIoU(3, 0)

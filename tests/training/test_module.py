@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path):
     with pytest.raises(NonFiniteLossError, match=r"step 0.*cross_entropy.*0a, 0b.*replay_step_000000\.pt"):
         fit(model, default_root_dir=tmp_path)
     kept = torch.load(tmp_path / "replay_step_000000.pt", weights_only=True)
-    assert kept["step"] == 0
+    assert kept["global_step"] == 0
     assert kept["batches"][0]["name"] == ["0a", "0b"]
     assert torch.equal(kept["batches"][0]["image"], batches(1)[0]["image"])
     for name, value in model.named_parameters():

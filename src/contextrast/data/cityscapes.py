@@ -171,8 +171,8 @@ def part_folder(folder: Path, name: str, split: str = "") -> Path:
         split: What is to be in it. Where the archives' names are kept, it is one level down in one of them.
     """
     archived = (folder / archive / name for archive in (f"{name}_trainvaltest", f"{name}_trainextra", name))
-    places = [place for place in (folder / name, *archived) if (place / split).is_dir()]
-    return places[0] if places else folder / name
+    places = [place for place in (folder / name, *archived) if place.is_dir()]
+    return next((place for place in places if (place / split).is_dir()), places[0] if places else folder / name)
 
 
 def _parts(training: Sequence[Part]) -> list[tuple[str, str]]:

@@ -33,6 +33,8 @@ def build_measures(chosen: Mapping[str, Any], network: Network, labels: LabelTab
             measure = described.func.of(subject, **described.keywords)
         except (TypeError, ValueError) as error:  # what constructors say to arguments that they do not take
             raise ConfigError(f"metrics.{name}: {settings['_target_']} could not be built: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"metrics.{name}.{error}") from error
         if measure is None:
             continue
         if "features" in measure.needs and not subject.stages:

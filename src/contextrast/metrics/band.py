@@ -81,7 +81,7 @@ class BandMeanIoU(Measure):
     def __init__(self, num_classes: int, thresholds: Sequence[float] = (3,), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not thresholds:
-            raise ConfigError("metrics.b_miou.thresholds needs pixels above 0, such as [1,3,5,9]; got none.")
+            raise ConfigError("thresholds needs pixels above 0, such as [1,3,5,9]; got none.")
         for threshold in thresholds:
             check_number("thresholds", threshold, 0, WIDEST, above=True)
         self.num_classes = num_classes

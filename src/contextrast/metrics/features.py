@@ -103,12 +103,10 @@ class FeatureGeometry(Measure):
     ) -> None:
         super().__init__(**kwargs)
         if not stages:
-            raise ConfigError(
-                "metrics.features needs feature maps, but the network shows none; name some in model.stages."
-            )
+            raise ConfigError("stages names no feature map: the network shows none; name some in model.stages.")
         if pixels_per_class < 2 or neighbors < 1:
             raise ConfigError(
-                "metrics.features needs at least 2 pixels_per_class and 1 of neighbors, got "
+                "pixels_per_class has to be at least 2 and neighbors at least 1, got "
                 f"pixels_per_class={pixels_per_class} and neighbors={neighbors}."
             )
         self.num_classes = num_classes
