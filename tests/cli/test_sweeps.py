@@ -20,7 +20,7 @@ from contextrast.runs.records import read_runs
 from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
 
-# Four jobs: the first crashes (a division by zero in a step), the second and the fourth are refused, the third finishes.
+# Four jobs: the first crashes (division by zero in a step), the second and the fourth are refused, the third finishes.
 SWEEP = (
     "-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "trainer.accumulate_grad_batches=2,1",
     "data.batch_size=2,4000",
