@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 
 COMMANDS = "commands"
 """The page of the files that are commands themselves, ``train.yaml`` and its neighbours."""

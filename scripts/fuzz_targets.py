@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli.app import MENDABLE
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.data import CamVid, Folder, Streets, coco_stuff, pascal_context
 from contextrast.data.classes_file import read_classes
 from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask
@@ -30,6 +30,7 @@ from contextrast.data.image_lists import read_image_list
 from contextrast.data.pairing import Pair, check_headers
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.export import load_export
+from contextrast.folders import config_directory
 from contextrast.models.weight_files import read_weights
 from contextrast.runs.composition import compose
 from contextrast.runs.reading import load

@@ -48,7 +48,7 @@ def train(folder: Path, arguments: list[str]) -> None:
 def start(folder: Path, arguments: list[str]) -> BaseProcess:
     """A training in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["contextrast.cli.train"])
+    context.set_forkserver_preload(["contextrast.cli.train", "contextrast.cli.app", "contextrast.tasks.train"])
     process = context.Process(target=train, args=(folder, arguments))
     process.start()
     return process

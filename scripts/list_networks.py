@@ -19,9 +19,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from contextrast.callbacks.summary import count_parameters
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.contrast.heads import EmbeddingHeads
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
 from contextrast.models import Segmenter
 
 NUM_CLASSES = 19

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from contextrast.runs.composition import register
 
 register()  # tests compose by Hydra itself, too

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from contextrast.callbacks import AnchorUpdate
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from tests.conftest import TINY, choices
 from tests.contrast.cases import label_maps

@@ -6,7 +6,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
+from contextrast.folders import config_directory
 from tests.conftest import choices
 
 ABLATIONS = choices("ablation")

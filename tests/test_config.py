@@ -16,8 +16,9 @@ import yaml
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
 from contextrast.runs.settings import flat
 from contextrast.training.assembly import build_datamodule, build_module, build_trainer
 from tests.conftest import TINY, choices

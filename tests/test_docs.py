@@ -15,7 +15,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from tests.conftest import choices
 
 ROOT = Path(__file__).parents[1]

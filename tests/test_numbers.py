@@ -14,8 +14,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from contextrast.cli import check, demo, evaluate, export, predict, train
 from contextrast.cli.app import is_mendable
+from contextrast.tasks import check, demo, evaluate, export, predict, train
 from tests.conftest import TINY, choices
 
 VALUES = (None, "abc", -1, 0, 2.5, 10**12)

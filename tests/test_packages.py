@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from contextrast.checkpoints.contents import DATA, LOSSES, NETWORKS
-from contextrast.config import config_directory, instantiate, own_configurations
+from contextrast.config import instantiate
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory, own_configurations
 
 CODE = """
 import os

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from contextrast.runs.settings import flat, rule_of
 from tests.conftest import choices
 

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from tests.conftest import choices
 
 SWEEPS = sorted((config_directory() / "wandb_sweeps").glob("*.yaml"))

@@ -7,9 +7,6 @@ from functools import cache
 from inspect import Parameter, signature
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
-
 from contextrast.errors import ConfigError, check_number
 
 _RANGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
@@ -109,16 +106,19 @@ def _fits(hint: Any, value: Any) -> bool:
         return True
     try:
         adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError:
-        return False
     except TypeError:  # an object that was made already
         return True
+    except ValueError:  # as which pydantic says that it does not fit
+        return False
     return True
 
 
 @cache
-def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """What validates values of a type; None of one that no plain value has."""
+def _adapter(hint: Any) -> Any:
+    """What validates values of a type, a `pydantic.TypeAdapter`; None of one that no plain value has."""
+    from pydantic import ConfigDict, TypeAdapter  # noqa: PLC0415  (half a second, which composing does without)
+    from pydantic.errors import PydanticUserError  # noqa: PLC0415  (likewise)
+
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError, NameError):

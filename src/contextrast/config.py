@@ -1,11 +1,10 @@
-"""From YAML to objects: where the configuration lies, and the only way in which it becomes code."""
+"""From YAML to objects: the only way in which configuration becomes code."""
 
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import ismethod, signature
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +18,8 @@ from typing_extensions import override
 
 from contextrast.arguments import check_arguments
 from contextrast.errors import ConfigError, ContextrastError
-from contextrast.packages import GROUP, VARIABLE, configuration_of, own_packages, unimportable
+from contextrast.folders import own_configurations
+from contextrast.packages import GROUP, VARIABLE, own_packages, unimportable
 
 
 class Allowed(NamedTuple):
@@ -49,34 +49,6 @@ TYPED: Final = Allowed(
 
 _INNER_KEY: Final = re.compile(r"full_key: (\S+)")  # in Hydra's message
 _HYDRAS: Final = re.compile(r"_(target|partial|convert|recursive|args)_")  # keys that are no arguments
-
-
-def config_directory() -> Path:
-    """The folder ``conf``: inside the package in an installed wheel, at the top of the repository in a checkout."""
-    packaged = Path(__file__).parent / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
-
-
-def own_configurations() -> dict[str, Path]:
-    """The folders ``conf`` of the user's own packages, by package.
-
-    Raises:
-        ConfigError: If a package cannot be found, or a file would stand for one of another folder.
-    """
-    shipped = config_directory()
-    owners = {path.relative_to(shipped): "contextrast" for path in shipped.rglob("*.yaml")}
-    found = {name: configuration_of(name, named_by) for name, named_by in own_packages().items()}
-    folders = {name: folder for name, folder in found.items() if folder is not None}
-    for name, folder in folders.items():
-        for path in sorted(folder.rglob("*.yaml")):
-            file = path.relative_to(folder)
-            if file in owners:
-                raise ConfigError(
-                    f"{path} stands for a file that {owners[file]} has, too: conf/{file}. Give it another name; its "
-                    "defaults list can start from the other file."
-                )
-            owners[file] = name
-    return folders
 
 
 class OwnConfigurations(SearchPathPlugin):

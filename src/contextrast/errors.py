@@ -35,6 +35,10 @@ class LostProcessError(ContextrastError):
     """Another process of a run was killed or failed; what ended it stands in its own output."""
 
 
+class SeriesStoppedError(ContextrastError):
+    """A signal stopped a run of a series; the same command goes on."""
+
+
 def check_number(
     name: str, value: object, least: float = 0.0, most: float = math.inf, *, above: bool = False, whole: bool = False
 ) -> None:

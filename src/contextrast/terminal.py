@@ -1,7 +1,9 @@
 """The one place that prints for people: text appears as it is, whatever brackets names, paths and messages have."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cache
+from io import StringIO
 from typing import Any, Final, TypeVar
 
 from rich.console import Console, RenderableType
@@ -11,6 +13,9 @@ from rich.text import Text
 from typing_extensions import override
 
 Item = TypeVar("Item")
+
+_LOG_WIDTH: Final = 100
+"""Columns of tables in a log."""
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
 """Arguments of rich's consoles with which they take ``[red]`` and ``:car:`` for what they are."""
@@ -23,8 +28,25 @@ def console() -> Console:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a line, which is not wrapped, so that paths in it can be copied."""
+    """Print a line, which is not wrapped, so that paths in it can be copied; it goes into the command's log, too."""
     console().print(text, style=style, soft_wrap=True)
+    _log(text)
+
+
+def show(*parts: RenderableType, style: str | None = None) -> None:
+    """Print tables, or paragraphs that are wrapped; they go into the command's log, too."""
+    console().print(*parts, sep="\n", style=style)
+    file = StringIO()
+    Console(**PLAIN, file=file, width=_LOG_WIDTH).print(*parts, sep="\n")
+    _log(file.getvalue().rstrip())
+
+
+def _log(text: str) -> None:
+    """Write what was printed into the files of the log, as the terminal has it already."""
+    record = logging.LogRecord("contextrast", logging.INFO, __file__, 0, text, None, None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from contextrast.config import config_directory
+from contextrast.folders import config_directory
 from contextrast.training.assembly import build_datamodule, build_module
 from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY

@@ -8,6 +8,7 @@ import torch
 
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.cli import train
+from contextrast.tasks.train import train as fit
 from tests.conftest import TINY
 
 AVERAGED = [
@@ -33,7 +34,7 @@ def last(folder):
 
 def test_the_average_is_validated_and_is_what_a_checkpoint_holds(composed, tmp_path):
     weights = Weights()
-    score = train.train(composed("train", *AVERAGED, "trainer.max_steps=4", "trainer.val_check_interval=2"), [weights])
+    score = fit(composed("train", *AVERAGED, "trainer.max_steps=4", "trainer.val_check_interval=2"), [weights])
     average = weights.seen[0]
     for seen in weights.seen[1:]:
         average = {

@@ -4,8 +4,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from contextrast.cli import train
 from contextrast.errors import CheckpointError
+from contextrast.tasks import train
 from tests.conftest import TINY
 
 QUIET = ("logger=none", "callbacks.pictures.num_images=0", "loss=pixel_contrast_memory", "optimizer=sgd")

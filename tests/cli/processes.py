@@ -43,7 +43,15 @@ def _run(name, folder, arguments, environment, output):
 def start(name, folder, *arguments, output="output.txt", **environment):
     """Starts a command in a folder."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["contextrast.cli.train", "contextrast.cli.evaluate"])
+    context.set_forkserver_preload(
+        [
+            "contextrast.cli.train",
+            "contextrast.cli.app",
+            "contextrast.tasks.train",
+            "contextrast.cli.evaluate",
+            "contextrast.tasks.evaluate",
+        ]
+    )
     process = context.Process(target=_run, args=(name, folder, arguments, environment, folder / output))
     process.start()
     _STARTED.append(process)

@@ -125,8 +125,8 @@ def test_a_launcher_s_process_is_prepared_by_the_task_that_it_is_sent_and_by_no_
     program = (
         "import pickle, sys, contextrast.cli.train; from omegaconf import OmegaConf;"
         "print([name for name in ('sweep_folder', 'run_name') if OmegaConf.has_resolver(name)]);"
-        "task = pickle.load(sys.stdin.buffer); print(OmegaConf.has_resolver('sweep_folder'), task.__name__)"
+        "task = pickle.load(sys.stdin.buffer); print(OmegaConf.has_resolver('sweep_folder'), task.__module__)"
     )
-    sent = pickle.dumps(Task(evaluate.evaluate))
+    sent = pickle.dumps(Task("contextrast.tasks.evaluate:evaluate", "evaluate"))
     done = subprocess.run([sys.executable, "-c", program], input=sent, capture_output=True, check=True)
-    assert done.stdout.decode().splitlines() == ["[]", "True evaluate"]
+    assert done.stdout.decode().splitlines() == ["[]", "True contextrast.tasks.evaluate"]

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
-from contextrast.cli import compare, series
-from contextrast.cli.series import Series
+from contextrast.cli import compare
 from contextrast.errors import ConfigError
 from contextrast.runs.image_counts import read_image_counts
 from contextrast.runs.lock import held
 from contextrast.runs.results import Variant
+from contextrast.tasks import series
+from contextrast.tasks.compare import run
+from contextrast.tasks.series import Series
 from tests.cli.processes import ended, train
 from tests.conftest import TINY
 
@@ -88,7 +90,7 @@ def test_a_run_of_ones_own_is_taken(finished, tmp_path, monkeypatch):
     assert (run_dir / "checkpoints" / "last.ckpt").is_file(), "what is not the series' own is left alone"
     for wrong, words in ((arguments, "already"), ([*arguments[:-1], "x", "data.batch_size=3"], "data.batch_size=3")):
         with pytest.raises(ConfigError, match=words):
-            compare.run(compare._parse(wrong))
+            run(compare._parse(wrong))
 
 
 @pytest.mark.parametrize("lacking", ["config.yaml", "metrics.json", "checkpoints/last.ckpt"])

@@ -63,7 +63,7 @@ def drop(tab, path):
 @pytest.mark.skipif(CHROMIUM is None, reason=f"no browser: none of {', '.join(browser.NAMES)} is installed")
 def test_a_dropped_image_is_segmented_by_both_networks(composed, tmp_path, connections):
     pytest.importorskip("gradio", reason="comes with the extra `demo`")
-    from contextrast.cli.demo import launch, page  # noqa: PLC0415  (Gradio is optional)
+    from contextrast.tasks.demo import launch, page  # noqa: PLC0415  (Gradio is optional)
 
     checkpoint = written(tiny_module(tmp_path, "loss=ce"), tmp_path / "a.ckpt")
     other = written(tiny_module(tmp_path, "loss=ce"), tmp_path / "b.ckpt")

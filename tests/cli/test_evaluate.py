@@ -7,13 +7,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from contextrast.cli.evaluate import evaluate, numbers, show
-from contextrast.config import config_directory
 from contextrast.data import Streets
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
 from contextrast.metrics import BandMeanIoU
 from contextrast.metrics.counts import iou_from_counts
 from contextrast.runs.image_counts import read_image_counts
+from contextrast.tasks.evaluate import evaluate, numbers, show_scores
 from contextrast.training.assembly import build_datamodule, build_module
 from tests.conftest import TINY
 from tests.evaluation.runs import batch, measured
@@ -120,5 +120,5 @@ def test_a_split_without_labels_is_shown_without_scores(capsys):
     found = json.loads(json.dumps(numbers(module), allow_nan=False))
     assert found["miou"] is None
     assert found["b_miou"]["b_miou_3"] is None
-    show(module, "test")
+    show_scores(module, "test")
     assert "│ mean          │     – │          – │" in capsys.readouterr().out

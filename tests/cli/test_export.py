@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from contextrast.checkpoints.contents import load_checkpoint
-from contextrast.cli.export import export
 from contextrast.data import Streets
 from contextrast.errors import ConfigError
 from contextrast.export import Safetensors
 from contextrast.export.metadata import licence, scores
+from contextrast.tasks.export import export
 from tests.analysis.checkpoints import tiny_module, written
 
 

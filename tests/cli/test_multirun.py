@@ -8,9 +8,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from contextrast.cli import train
-from contextrast.cli.sweeps import refuse_equal_jobs, refuse_shared_process
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
+from contextrast.tasks.sweeps import refuse_equal_jobs, refuse_shared_process
 from tests.conftest import TINY
 
 SWEEP = ("-m", *TINY, "loss=ce", "logger=csv", "callbacks.pictures.num_images=0", "hydra.sweep.dir=sweep")

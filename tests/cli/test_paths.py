@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
 
-from contextrast.cli.app import quoted
-from contextrast.cli.resume import _unquoted
+from contextrast.runs.quoting import quoted, unquoted
 from tests.analysis.checkpoints import tiny_module, written
 from tests.cli.commands import run
 
@@ -22,7 +21,7 @@ NAMES = ("a=b.png", "a,b.png", "[x].png", "${x} it's.png", 'ü (1)".png', "{a}.p
 def test_quoted_text_is_that_text(text):
     (override,) = OverridesParser.create().parse_overrides([f"key={quoted(text)}"])
     assert OmegaConf.create({"key": override.value()}).key == text
-    assert _unquoted(f"key={quoted(text)}") == text
+    assert unquoted(f"key={quoted(text)}") == text
 
 
 @pytest.fixture

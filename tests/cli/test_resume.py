@@ -12,8 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from contextrast.checkpoints.files import valid_checkpoint, write_checkpoint
 from contextrast.cli import train
-from contextrast.cli.resume import checkpoint_of_job, find_checkpoint, resumed_arguments
 from contextrast.errors import CheckpointError, ConfigError
+from contextrast.tasks.chosen import find_checkpoint
+from contextrast.tasks.resume import checkpoint_of_job, resumed_arguments
 from tests.conftest import TINY
 
 SHORT = [text for text in TINY if "max_steps" not in text]
@@ -166,7 +167,7 @@ def test_the_checkpoint_before_serves_where_the_last_one_is_gone(tmp_path):
     run = run_folder(tmp_path / "run")
     last = run / "checkpoints" / "last.ckpt"
     last.rename(last.with_name("last-1.ckpt"))
-    assert find_checkpoint(str(run), tmp_path) == checkpoint_of_job(None, run) == last
+    assert find_checkpoint(str(run), tmp_path, "resume") == checkpoint_of_job(None, run) == last
     write_checkpoint({"step": 3}, last.with_name("last-1.ckpt"))
     assert valid_checkpoint(last).content == {"step": 3}
 
@@ -175,7 +176,7 @@ def test_latest_is_the_run_that_saved_last(tmp_path):
     run_folder(tmp_path / "deep" / "er" / "first")
     second = run_folder(tmp_path / "second")
     os.utime(second / "checkpoints" / "last.ckpt", (2e9, 2e9))
-    assert find_checkpoint("latest", tmp_path) == second / "checkpoints" / "last.ckpt"
+    assert find_checkpoint("latest", tmp_path, "resume") == second / "checkpoints" / "last.ckpt"
 
 
 def test_jobs_of_a_sweep_go_on_from_their_own_folders(tmp_path):

@@ -13,10 +13,11 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from contextrast.cli import report, train
-from contextrast.cli.sweeps import FailedJobs, finished_before
 from contextrast.errors import ConfigError
 from contextrast.runs.names import sweep_folder
 from contextrast.runs.records import read_runs
+from contextrast.tasks import train as task
+from contextrast.tasks.sweeps import FailedJobs, finished_before
 from contextrast.training.module import SegmentationModule
 from tests.conftest import TINY
 
@@ -97,7 +98,7 @@ def test_a_misspelt_key_is_refused_before_any_job_starts(tmp_path, monkeypatch, 
     with pytest.raises(SystemExit) as stopped:
         train.main()
     assert stopped.value.code == 1
-    assert "Did you mean: loss.alpha" in capsys.readouterr().err
+    assert "Did you mean loss.alpha" in capsys.readouterr().err
     assert not list(tmp_path.rglob(".hydra"))
 
 
@@ -121,8 +122,8 @@ def test_a_job_returns_what_was_recorded_so_that_sweepers_get_its_value(started_
     (finished,) = started_twice[1][0][1]
     overrides = OmegaConf.load(finished.parent / "overrides.yaml")
     config = composed("train", *overrides, f"paths.run_dir='{finished.parent}'")
-    monkeypatch.setattr("contextrast.cli.train.in_sweep", lambda: True)
-    assert train.train(config) == json.loads(finished.read_text())["miou"]
+    monkeypatch.setattr("contextrast.tasks.train.in_sweep", lambda: True)
+    assert task.train(config) == json.loads(finished.read_text())["miou"]
 
 
 def settings(run_dir="/somewhere", alpha=0.1, root="a", **more):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from contextrast.cli import train
-from contextrast.cli.sweeps import finished_before
 from contextrast.config import plain
 from contextrast.errors import ConfigError, MissingSplitError
+from contextrast.tasks import train
+from contextrast.tasks.sweeps import finished_before
 from tests.conftest import TINY
 
 QUIET = [text for text in TINY if not text.startswith("data.dataset")] + ["logger=none"]

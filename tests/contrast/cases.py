@@ -7,8 +7,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.contrast import AllNegatives, BoundaryAwareNegatives, RandomNegatives, SemiHardNegatives
+from contextrast.folders import config_directory
 
 every_sampling = pytest.mark.parametrize(
     "negatives",

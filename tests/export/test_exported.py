@@ -12,14 +12,14 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from contextrast.cli.evaluate import evaluate
-from contextrast.cli.predict import predict
 from contextrast.data import Streets
 from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.export import Exported, load_export
 from contextrast.export.metadata import as_text
 from contextrast.models import InferenceProtocol
 from contextrast.predicting import load_predictor
+from contextrast.tasks.evaluate import evaluate
+from contextrast.tasks.predict import predict
 from tests.test_hostile_files import Creates
 
 CPU = torch.device("cpu")

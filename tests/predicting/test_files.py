@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from contextrast.cli.predict import predict
 from contextrast.data import Streets
 from contextrast.data.labels import LabelTable
 from contextrast.errors import ConfigError, DataError
 from contextrast.models import InferenceProtocol
 from contextrast.predicting import Predictor, Results
+from contextrast.tasks.predict import predict
 from tests.analysis.checkpoints import tiny_module, written
 from tests.predicting.painted import image_for, painting
 

@@ -10,16 +10,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from contextrast.cli.resume import refuse_other_run
-from contextrast.cli.sweeps import finished_before
-from contextrast.config import config_directory
 from contextrast.errors import ConfigError
 from contextrast.export.metadata import _training
+from contextrast.folders import config_directory
 from contextrast.reporting.comparison import compare
 from contextrast.runs.names import job_name
 from contextrast.runs.records import read_runs
 from contextrast.runs.rules import RULES, Kind, Rule
 from contextrast.runs.settings import changes_result, flat, kind_of, result_part, results, rule_of
+from contextrast.tasks.resume import refuse_other_run
+from contextrast.tasks.sweeps import finished_before
 from tests.conftest import choices
 
 CONF = config_directory()

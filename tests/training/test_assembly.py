@@ -6,8 +6,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from contextrast.cli import train
 from contextrast.config import instantiate
+from contextrast.tasks import train
 from contextrast.training.assembly import build_datamodule, build_module
 from tests.conftest import TINY
 

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from contextrast.cli.train import lost_process
 from contextrast.errors import NonFiniteLossError
+from contextrast.tasks.train import lost_process
 from contextrast.training.finite_loss import FiniteLossCheck
 
 

@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
-from contextrast.cli import train
 from contextrast.errors import ConfigError
+from contextrast.tasks import train
 from contextrast.training import assembly
 from contextrast.training.optimization import parameter_groups
 from tests.conftest import TINY

@@ -13,8 +13,9 @@ from torch import Tensor
 from contextrast.benchmarks.inputs import training
 from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.callbacks.costs import seconds_of
-from contextrast.config import config_directory, instantiate, plain
+from contextrast.config import instantiate, plain
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
 from contextrast.models import InferenceProtocol, Segmenter
 from contextrast.models.devices import best_device, device_name
 from contextrast.training.assembly import build_datamodule

@@ -4,7 +4,7 @@ import lightning.pytorch as pl
 from torch import nn
 from typing_extensions import override
 
-from contextrast.terminal import Table, console
+from contextrast.terminal import Table, show
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -45,7 +45,7 @@ class ParameterSummary(pl.Callback):
         if trainer.is_global_zero:
             parts = dict(pl_module.named_children())
             training_only = [parts[name] for name in ("loss", "auxiliary") if name in parts]
-            console().print(parameter_table(parts["network"], *training_only))
+            show(parameter_table(parts["network"], *training_only))
 
 
 def _add_parts(table: Table, module: nn.Module) -> None:

@@ -1,6 +1,5 @@
 """What the Hydra commands share: finding ``conf/``, and errors without a traceback where the user can mend them."""
 
-import difflib
 import errno
 import logging
 import os
@@ -8,53 +7,68 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from functools import update_wrapper
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import (
     GrammarParseError,
     InterpolationKeyError,
-    InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
 
-from contextrast.cli.sweeps import FailedJobs
-from contextrast.config import config_directory
-from contextrast.errors import ConfigError, ContextrastError
-from contextrast.runs.composition import compose, register
+from contextrast.cli.entry import function_at
+from contextrast.cli.keys import meant, refuse_unread, unknown_setting
+from contextrast.errors import ContextrastError
+from contextrast.folders import config_directory
+from contextrast.runs.composition import register
+from contextrast.runs.quoting import quoted
 from contextrast.signals import ending_at_once
+from contextrast.tasks.sweeps import FailedJobs, in_sweep
 
-MENDABLE = (ContextrastError, HydraException, MisconfigurationException, OmegaConfBaseException, OSError, MemoryError)
+MENDABLE = (ContextrastError, HydraException, OmegaConfBaseException, OSError, MemoryError)
 
 
 class Task:
-    """A task for Hydra; where there is one, ``conf/`` can be composed.
+    """A task for Hydra: imported when it is called, so that mistakes in what was typed show within a second.
 
-    So it can in the processes that Hydra's launchers start, which make it anew from what they are sent.
+    Where there is one, ``conf/`` can be composed; so it can in the processes that Hydra's launchers start, which make
+    it anew from what they are sent.
 
     Args:
-        run: What is called with the composed configuration.
+        place: ``MODULE:FUNCTION`` of what is called with the composed configuration.
+        config_name: The file of ``conf/`` that is composed.
+        tell: Whether a single job's error that its user can mend is told by its message, with exit code 1. Jobs of
+            sweeps raise all errors, so that the others go on.
     """
 
-    def __init__(self, run: Callable[[DictConfig], object]) -> None:
+    def __init__(self, place: str, config_name: str, tell: bool = True) -> None:
         register()
-        self._run = run
-        update_wrapper(self, run)
+        self._sent = place, config_name, tell
+        self.__module__ = place.partition(":")[0]  # by which Hydra calls the job
 
     def __call__(self, config: DictConfig) -> object:
-        """What the task returns."""
-        return self._run(config)
+        """What the task returns.
+
+        Raises:
+            ConfigError: If something was added to the settings that nothing reads.
+            SystemExit: In the place of an error that is told.
+        """
+        place, config_name, tell = self._sent
+        try:
+            refuse_unread(config, config_name)
+            return function_at(place)(config)
+        except Exception as error:
+            if not tell or in_sweep() or not is_mendable(error):
+                raise
+            _tell(error, config_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Task, (self._run,)
+        return Task, self._sent
 
 
 _UNWRITABLE: Final = "Nothing can be written there: name another folder with paths.runs=PATH or hydra.run.dir=PATH."
@@ -65,69 +79,87 @@ _BY_NUMBER: Final = {
 }
 """What to do about the system's errors, by their numbers."""
 
-_BY_KIND: Final[dict[type[Exception], str]] = {
-    FileExistsError: "This is a file where a folder has to be: move it, or name another one with hydra.run.dir=PATH.",
-    InterpolationResolutionError: "${...} refers to another setting; for a path with it use a link.",
-    MisconfigurationException: "Change the trainer's settings: trainer.KEY=VALUE, or trainer=cpu.",
+_BY_KIND: Final[Mapping[str, str]] = {
+    "FileExistsError": "This is a file where a folder has to be: move it, or name another one with hydra.run.dir=PATH.",
+    "InterpolationResolutionError": "${...} refers to another setting; for a path with it use a link.",
+    "MisconfigurationException": "Change the trainer's settings: trainer.KEY=VALUE, or trainer=cpu.",
 }
-"""What to do about errors of others that say nothing of it."""
+"""What to do about errors of others that say nothing of it, by their class's name."""
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
-    """Make a console script of a task: composes ``config_name``, runs the task, exits with 1 on a mendable error.
+def run(config_name: str, place: str) -> None:
+    """Compose the settings and run the task; exit with 1 on a mendable error.
 
     So it does after a sweep in which jobs failed, once it has named them.
+
+    Args:
+        config_name: The file of ``conf/`` that is composed.
+        place: ``MODULE:FUNCTION`` of the task.
+
+    Raises:
+        SystemExit: If it failed in a way that its user can mend.
     """
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # whoever asks for it gets ours with their traceback too
+    app = hydra.main(str(config_directory()), config_name, version_base="1.3")(Task(place, config_name, not full))
+    _quiet()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits before the error gets here
+    try:
+        with ending_at_once():
+            app()
+    except Exception as error:
+        failed_jobs = FailedJobs.summary()
+        if full or (failed_jobs is None and not is_mendable(error)):
+            raise
+        _tell(error, config_name, failed_jobs)
+    finally:
+        if not full:
+            del os.environ["HYDRA_FULL_ERROR"]
 
-    def decorate(task: Callable[[DictConfig], object]) -> Callable[[], None]:
-        def main() -> None:
-            app = hydra.main(str(config_directory()), config_name, version_base="1.3")(Task(task))
-            _quiet()
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                with ending_at_once():
-                    app()  # whoever asks for Hydra's full errors gets ours with their traceback too
-                return
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits before the error gets here
-            try:
-                with ending_at_once():
-                    app()
-            except Exception as error:
-                failed_jobs = FailedJobs.summary()
-                if failed_jobs is None and not is_mendable(error):
-                    raise
-                message = f"{type(error).__name__}: {error}{_hint(error, config_name)}"
-                print(failed_jobs or message, file=sys.stderr)
-                sys.exit(1)
-            finally:
-                del os.environ["HYDRA_FULL_ERROR"]
 
-        return main
+@contextmanager
+def reporting_errors(config_name: str) -> Iterator[None]:
+    """End with 1 and a message where something is wrong that the user can mend.
 
-    return decorate
+    Args:
+        config_name: The file of ``conf/`` whose settings it may be about.
+
+    Raises:
+        SystemExit: In the place of the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_mendable(error):
+            raise
+        _tell(error, config_name)
+
+
+def _tell(error: Exception, config_name: str, instead: str | None = None) -> NoReturn:
+    print(instead or message_of(error, config_name), file=sys.stderr)
+    sys.exit(1)
+
+
+def message_of(error: Exception, config_name: str) -> str:
+    """What a command prints of an error that its user can mend, with what to do about it.
+
+    Args:
+        error: The error.
+        config_name: The file of ``conf/`` that the command composes.
+    """
+    unknown = unknown_setting(str(error))
+    if unknown is not None:
+        return f"ConfigError: There is no setting {unknown}.{meant(unknown, config_name)}"
+    return f"{type(error).__name__}: {error}{_hint(error)}"
 
 
 def is_mendable(error: Exception) -> bool:
     """Whether this is an error that is told by its message alone."""
-    return isinstance(error, MENDABLE) or _left_out(error) or _out_of_memory(error)
-
-
-def refuse_finished(run_dir: Path) -> None:
-    """Leave a folder alone that holds a finished run.
-
-    Raises:
-        ConfigError: If it does.
-    """
-    if (run_dir / "metrics.json").exists():
-        raise ConfigError(
-            f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
-            "hydra.run.dir, or remove the folder."
-        )
-
-
-def quoted(text: object) -> str:
-    """Text, such as a path, as Hydra's override grammar takes it, whatever characters it has."""
-    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (r"\"" if found[2] else ""), str(text))
-    return '"' + escaped.replace("${", r"\${") + '"'
+    return (
+        isinstance(error, MENDABLE)
+        or type(error).__name__ == "MisconfigurationException"  # Lightning's, which is not imported for its sake
+        or _left_out(error)
+        or _out_of_memory(error)
+    )
 
 
 def _as_text(override: str) -> str:
@@ -149,7 +181,7 @@ def _out_of_memory(error: Exception) -> bool:
     )
 
 
-def _hint(error: Exception, config_name: str) -> str:
+def _hint(error: Exception) -> str:
     """What to do about errors of others that do not say it, as a line to add to their message."""
     if _left_out(error):
         found: str | None = "To leave a group out write ~GROUP."
@@ -169,27 +201,8 @@ def _hint(error: Exception, config_name: str) -> str:
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
         found = _BY_NUMBER[error.errno]
     else:
-        found = next((text for kind, text in _BY_KIND.items() if isinstance(error, kind)), None)
-    return near_keys(str(error), config_name) if found is None else f"\n{found}"
-
-
-def near_keys(message: str, config_name: str) -> str:
-    """Existing keys that look like the one Hydra could not override, as a line to add to its message."""
-    refused = re.search(r"Could not override '([^']+)'", message)
-    if refused is None:
-        return ""
-    GlobalHydra.instance().clear()
-    known = set(_keys(OmegaConf.to_container(compose(config_name))))
-    near = difflib.get_close_matches(refused[1], known, n=5, cutoff=0.6)
-    return f"\nDid you mean: {', '.join(near)}?" if near else ""
-
-
-def _keys(config: object, prefix: str = "") -> Iterator[str]:
-    """Dotted names of all keys of nested plain containers."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield f"{prefix}{key}"
-            yield from _keys(value, f"{prefix}{key}.")
+        found = next((_BY_KIND[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _BY_KIND), None)
+    return "" if found is None else f"\n{found}"
 
 
 def _quiet() -> None:

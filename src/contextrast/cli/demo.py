@@ -1,49 +1,29 @@
 """``contextrast-demo``: a page on which one drops an image and sees its classes, by one network or by two."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Final
 
-from omegaconf import DictConfig
+from contextrast.cli.described import Described
+from contextrast.cli.entry import command
 
-from contextrast.cli.app import command
-from contextrast.config import plain
-from contextrast.demo import Shown, build, launch
-from contextrast.models import InferenceProtocol
-from contextrast.models.devices import chosen_device
-from contextrast.predicting import load_predictor
+DESCRIBED: Final = Described(
+    "contextrast-demo",
+    "a page on which one drops an image and sees its classes",
+    (
+        ("contextrast-demo checkpoint=latest", "the run that saved last; the address is printed"),
+        ("contextrast-demo checkpoint=RUN compare=OTHER_RUN", "two networks side by side"),
+        ("contextrast-demo checkpoint=RUN host=0.0.0.0 port=8000", "for others on the network, who may then use it"),
+    ),
+    (
+        ("checkpoint=PATH", "a run's folder, a checkpoint, an export, or latest"),
+        ("compare=PATH", "a second one"),
+        ("device=cpu", "cpu, cuda or auto"),
+    ),
+    (),
+    "demo",
+    "docs/deployment.md",
+)
 
-
-def demo(config: DictConfig) -> None:
-    """Serve the page until it is interrupted.
-
-    Raises:
-        ContextrastError: If a network cannot be used, or the extra ``demo`` is not installed.
-    """
-    with TemporaryDirectory(prefix="contextrast_demo_") as folder:
-        launch(page(config, Path(folder)), config.host, config.port)
-
-
-def page(config: DictConfig, folder: Path) -> Any:
-    """The page of the networks that were asked for.
-
-    Args:
-        config: The composed configuration.
-        folder: For the files of visitors; see `build`.
-
-    Raises:
-        ContextrastError: As `demo`.
-    """
-    device = chosen_device("device=", config.device)
-    protocol = InferenceProtocol.of(plain(config))
-    networks = []
-    for path in filter(None, (config.checkpoint, config.compare)):
-        predictor = load_predictor(path, protocol, device, config.trusted)
-        networks.append(Shown(str(path), predictor.labels, predictor))
-    return build(networks, folder, config.alpha, config.max_megapixels)
-
-
-main = command("demo")(demo)
+main: Final = command(DESCRIBED, "contextrast.tasks.demo:demo")
 
 if __name__ == "__main__":
     main()

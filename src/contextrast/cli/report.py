@@ -1,46 +1,19 @@
 """``contextrast-report``: runs as a table of means, spreads and paired differences, and as a page."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from contextrast.errors import ContextrastError
-from contextrast.reporting.baselines import Baselines
-from contextrast.reporting.comparison import Comparison, compare
-from contextrast.reporting.comparison_csv import comma_separated
-from contextrast.reporting.comparison_tables import explanation, markdown, terminal_tables
-from contextrast.reporting.page.document import html_page
-from contextrast.runs.records import read_runs
-from contextrast.terminal import console, say
+from contextrast.cli.app import reporting_errors
+from contextrast.cli.described import add_version
+from contextrast.cli.entry import function_at
 
 
-def report(arguments: argparse.Namespace) -> None:
-    """Print the comparisons of the runs in some folders, and write the files that were asked for.
-
-    Raises:
-        ContextrastError: If a folder holds no runs, or there is no such metric or baseline.
-    """
-    records = read_runs(arguments.folders)
-    comparisons = compare(records.runs, arguments.metric, chosen_baselines(arguments), arguments.thin)
-    show(comparisons)
-    for path, reason in records.left_out.items():
-        say(f"left out: {path}: {reason}", "yellow")
-    if arguments.markdown is not None:
-        _write(arguments.markdown, markdown(comparisons))
-    if arguments.csv is not None:
-        _write(arguments.csv, comma_separated(comparisons))
-    if arguments.html is not None:
-        _write(arguments.html, html_page(comparisons, records.left_out))
-
-
-def show(comparisons: Sequence[Comparison]) -> None:
-    """Print comparisons: their tables, what the numbers are, and notes."""
-    for comparison in comparisons:
-        console().print(*terminal_tables(comparison, console()), sep="\n")
-        console().print(explanation(comparison), style="dim")
-        for note in comparison.notes:
-            say(note, "yellow")
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script."""
+    arguments = _parse(argv)
+    with reporting_errors("train"):
+        function_at("contextrast.tasks.report:report")(arguments)
 
 
 def add_baseline_options(parser: argparse.ArgumentParser) -> None:
@@ -66,27 +39,6 @@ def add_baseline_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def chosen_baselines(arguments: argparse.Namespace) -> Baselines:
-    """What `add_baseline_options` read."""
-    return Baselines(arguments.baseline, [(row, base) for row, base in arguments.against], arguments.own_base)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    say(f"Written: {path}")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
-    arguments = _parse(argv)
-    try:
-        report(arguments)
-    except (ContextrastError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="contextrast-report",
@@ -105,6 +57,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--html", type=Path, metavar="PATH",
         help="also write one page with tables, curves, classes, pictures, costs and commands, for any browser",
     )  # fmt: skip
+    add_version(parser)
     return parser.parse_args(argv)
 
 

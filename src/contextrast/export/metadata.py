@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from contextrast.checkpoints.contents import Checkpoint
-from contextrast.config import config_directory, own_configurations
 from contextrast.export.format import Metadata
+from contextrast.folders import config_directory, own_configurations
 from contextrast.models import Segmenter
 from contextrast.models.build import network_name
 from contextrast.runs.files import environment

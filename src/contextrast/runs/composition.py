@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import hydra
-import torch
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
@@ -13,7 +12,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
-from contextrast.config import OwnConfigurations, config_directory
+from contextrast.config import OwnConfigurations
+from contextrast.folders import config_directory
 from contextrast.runs.names import job_folder, sweep_folder, sweep_overrides
 from contextrast.runs.wandb_names import run_group, run_name, run_tags
 
@@ -59,6 +59,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
 def fastest_precision() -> str:
     """Lightning's name of bfloat16 autocast where this machine computes in bfloat16, else of float32."""
+    import torch  # noqa: PLC0415  (composing does without, so that commands answer at once)
+
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
@@ -66,4 +68,6 @@ def fastest_precision() -> str:
 
 def several_gpus() -> bool:
     """Whether this machine has more than one GPU."""
+    import torch  # noqa: PLC0415  (as above)
+
     return torch.cuda.device_count() > 1

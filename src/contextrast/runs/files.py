@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import torch
 
+from contextrast.errors import ConfigError
+
 PACKAGES: Final = (
     "contextrast",
     "torch",
@@ -124,3 +126,16 @@ def _git(*arguments: str, cwd: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def refuse_finished(run_dir: Path) -> None:
+    """Leave a folder alone that holds a finished run.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if (run_dir / "metrics.json").exists():
+        raise ConfigError(
+            f"{run_dir} already holds a finished run (metrics.json). Nothing was changed: choose another "
+            "hydra.run.dir, or remove the folder."
+        )

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from contextrast.config import config_directory, instantiate
+from contextrast.config import instantiate
 from contextrast.contrast.peers import MultiscaleLoss, PixelContrastLoss, PixelMemory
+from contextrast.folders import config_directory
 from tests.contrast.peers.test_multiscale import batch
 
 SETTINGS = {"temperature": 0.07, "stages": [-1], "start_step": 67}

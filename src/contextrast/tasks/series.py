@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.cli.app import quoted
-from contextrast.cli.resume import LAST, checkpoint_of_job
-from contextrast.errors import ConfigError, ContextrastError
+from contextrast.errors import ConfigError, ContextrastError, SeriesStoppedError
 from contextrast.runs.lock import held, is_running
+from contextrast.runs.quoting import quoted
 from contextrast.runs.reading import load
 from contextrast.runs.results import Record, Variant, find_records, without_places, write_record
 from contextrast.runs.settings import by_key
 from contextrast.signals import ASKING, exit_code
+from contextrast.tasks.chosen import LAST
+from contextrast.tasks.resume import checkpoint_of_job
 
 _STOPPED: Final = {exit_code(number) for number in ASKING} | {-number for number in ASKING}
 """How a process ends that a signal stopped, by its own doing or the system's."""
@@ -27,10 +28,6 @@ _EVALUATED_WITH: Final = ("data.root", "data.num_workers", "data.eval_batch_size
 
 class RunFailedError(ContextrastError):
     """A run of the series ended with an error, which stands in its own output."""
-
-
-class SeriesStoppedError(ContextrastError):
-    """A signal stopped a run of the series."""
 
 
 @dataclass(frozen=True)

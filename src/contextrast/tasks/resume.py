@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,18 +10,15 @@ from typing import Any, Final
 from lightning.pytorch.utilities import rank_zero_only
 
 from contextrast.checkpoints.files import previous_checkpoints
-from contextrast.cli.app import quoted
-from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
-from contextrast.runs.lock import is_running
+from contextrast.folders import config_directory
+from contextrast.runs.quoting import quoted, unquoted
 from contextrast.runs.reading import load
 from contextrast.runs.recorded_overrides import recorded_overrides
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
+from contextrast.tasks.chosen import LAST, find_checkpoint
 
 log = logging.getLogger(__name__)
-
-LAST: Final = Path("checkpoints") / "last.ckpt"
-"""Where a run folder has the state it stopped in."""
 
 _LONGER: Final = ("trainer.max_steps", "recipe.steps")
 """Settings of a run's length: a longer run begins as a shorter one does, where the schedule is the same."""
@@ -47,10 +43,10 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
         ConfigError: If the run folder asks for more than a run folder may.
     """
     asked = by_key(arguments)
-    value = _unquoted(asked.get("resume", ""))
+    value = unquoted(asked.get("resume", ""))
     if value in ("", "null") or {"-m", "--multirun", "ablation", "search"} & set(asked):
         return list(arguments)
-    checkpoint = find_checkpoint(value, _runs(asked))
+    checkpoint = find_checkpoint(value, _runs(asked), "resume")
     run_dir = checkpoint.parents[1]
     recorded = load(run_dir / "overrides.yaml")
     if recorded is None:
@@ -69,40 +65,6 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
         again.append("hydra.mode=RUN")  # a job of a sweep is resumed by itself
     place = next(place for place, text in enumerate(arguments) if by_key([text]).keys() == {"resume"})
     return [*arguments[:place], *again, *arguments[place + 1 :]]
-
-
-def find_checkpoint(asked: str, runs: Path, setting: str = "resume") -> Path:
-    """The checkpoint that ``resume=`` or another setting names.
-
-    Args:
-        asked: ``latest``, which passes over runs that are being trained, a run folder, or a checkpoint.
-        runs: Folder under which the latest is looked for.
-        setting: The setting, for messages.
-
-    Returns:
-        Its absolute path.
-
-    Raises:
-        CheckpointError: If there is none.
-    """
-    if asked == "latest":
-        found = sorted(runs.rglob(str(LAST)), key=lambda path: path.stat().st_mtime, reverse=True)
-        idle = next((path for path in found if not is_running(path.parents[1])), None)
-        if idle is None:
-            alive = f"{len(found)} are being trained; no other" if found else "no"
-            raise CheckpointError(
-                f"{setting}=latest: {alive} run under {runs.absolute()} has a {LAST}. A run has one from its first "
-                f"validation on. Name another folder with paths.runs=PATH, or a run with {setting}=PATH."
-            )
-        return idle.absolute()
-    path = Path(asked).expanduser()
-    path = path / LAST if path.is_dir() else path
-    if not path.is_file() and not previous_checkpoints(path):
-        raise CheckpointError(
-            f"{setting}={asked}: {path} is no file. A run has checkpoints/last.ckpt from its first validation on; one "
-            "that stopped before has to start anew."
-        )
-    return path.absolute()
 
 
 def checkpoint_of_job(asked: str | None, run_dir: Path) -> Path | None:
@@ -177,14 +139,5 @@ def _say(text: str) -> None:
 def _runs(asked: Mapping[str, str]) -> Path:
     """Where runs lie, by the command line or by the configuration."""
     if "paths.runs" in asked:
-        return Path(_unquoted(asked["paths.runs"]))
+        return Path(unquoted(asked["paths.runs"]))
     return Path(load(config_directory() / "paths" / "default.yaml")["runs"])
-
-
-def _unquoted(text: str) -> str:
-    """The value of an override as typed, or as `quoted` makes it."""
-    value = text.partition("=")[2]
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        inner = re.sub(rf"\\+(?={value[0]}|$)", lambda run: "\\" * (len(run[0]) // 2), value[1:-1])
-        return inner.replace(r"\${", "${")
-    return value

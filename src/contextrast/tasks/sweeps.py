@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from typing_extensions import override
 
@@ -80,6 +78,8 @@ def _devices(trainer: Mapping[str, Any]) -> int:
     """Devices of a machine that Lightning would take."""
     count = device_count(trainer["devices"])
     if count == "auto":
+        import torch  # noqa: PLC0415  (the commands name this class, and start faster without)
+
         return 1 if trainer["accelerator"] == "cpu" else max(1, torch.cuda.device_count())
     return int(str(count))
 
@@ -90,6 +90,7 @@ def join_tasks(launcher: Mapping[str, Any]) -> None:
     SLURM says so itself.
     """
     if str(launcher.get("_target_", "")).endswith(".LocalLauncher") and launcher["tasks_per_node"] > 1:
+        from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415  (as torch, below)
         from submitit.helpers import TorchDistributedEnvironment  # noqa: PLC0415  (an extra)
 
         # Lightning picks the device by the rank among all that it sees
