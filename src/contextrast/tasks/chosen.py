@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from contextrast.checkpoints.files import previous_checkpoints
 from contextrast.errors import CheckpointError
@@ -53,9 +53,8 @@ def find_checkpoint(asked: str, runs: Path, setting: str, busy: bool = False) ->
 
 def with_checkpoint(config: DictConfig) -> DictConfig:
     """Settings of a command in which ``checkpoint`` is a file, or an export, as `checkpoint_or_export` has it."""
-    changed = config.copy()
-    changed.checkpoint = checkpoint_or_export(config.checkpoint, Path(config.paths.runs))
-    return changed
+    chosen = {"checkpoint": checkpoint_or_export(config.checkpoint, Path(config.paths.runs))}
+    return OmegaConf.merge(config, chosen)  # type: ignore[return-value]  # of a mapping and one
 
 
 def checkpoint_or_export(asked: str, runs: Path, setting: str = "checkpoint") -> str:
