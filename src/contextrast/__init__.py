@@ -12,10 +12,17 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from contextrast.contrast import ContextrastLoss, ContextualContrast, FeatureTaps
+    from contextrast.tasks.from_python import load, train
 
-__all__ = ["ContextrastLoss", "ContextualContrast", "FeatureTaps"]
+__all__ = ["ContextrastLoss", "ContextualContrast", "FeatureTaps", "load", "train"]
 
-_HOMES: Final = dict.fromkeys(__all__, "contextrast.contrast")
+_HOMES: Final = {
+    "ContextrastLoss": "contextrast.contrast",
+    "ContextualContrast": "contextrast.contrast",
+    "FeatureTaps": "contextrast.contrast",
+    "load": "contextrast.tasks.from_python",
+    "train": "contextrast.tasks.from_python",
+}
 
 
 def __getattr__(name: str) -> Any:
