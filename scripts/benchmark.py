@@ -9,6 +9,7 @@
     python scripts/benchmark.py loader data=camvid data.root=PATH   # training samples per second; overrides as to train
     python scripts/benchmark.py step --loss contextrast data=cityscapes model=hrnet_w48  # a step against loss=ce
     python scripts/benchmark.py infer --size 512 1024 model=hrnet_w48   # images per second; like step without data
+    python scripts/benchmark.py startup     # until commands answer, and until the first step of training
     python scripts/benchmark.py prediction data=ade20k  # memory of a large image, in windows
 
 Inputs are seeded; times are medians over repetitions in one process, with their range.
@@ -33,6 +34,7 @@ from contextrast.benchmarks import (
     losses,
     prediction,
     run,
+    startup,
     step,
 )  # fmt: skip
 from contextrast.benchmarks.infer import WAYS
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     repeated(distance)
     repeated(depthwise)
+    repeated(startup, 5)
     of_loader, of_steps, of_inference = repeated(loader), repeated(step, 30), repeated(infer)
     of_steps.add_argument("--loss", type=_names, default=METHODS[:2], help="files of conf/loss: A,B,...")
     of_inference.add_argument("--ways", type=_names, default=[*WAYS], help=f"of {','.join(WAYS)}")

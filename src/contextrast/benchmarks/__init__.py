@@ -12,8 +12,10 @@ from contextrast.benchmarks.loader import loader
 from contextrast.benchmarks.losses import losses
 from contextrast.benchmarks.prediction import prediction
 from contextrast.benchmarks.run import run
+from contextrast.benchmarks.startup import startup
 from contextrast.benchmarks.step import step
 
 __all__ = [
-    "communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "run", "step",
+    "communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "run", "startup",
+    "step",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from omegaconf.errors import (
 )
 
 from contextrast.cli.entry import function_at
-from contextrast.cli.keys import meant, refuse_unread, unknown_setting
+from contextrast.cli.keys import meant, unknown_setting
 from contextrast.errors import ContextrastError
 from contextrast.folders import config_directory
 from contextrast.runs.composition import register
@@ -55,12 +55,10 @@ class Task:
         """What the task returns.
 
         Raises:
-            ConfigError: If something was added to the settings that nothing reads.
             SystemExit: In the place of an error that is told.
         """
         place, config_name, tell = self._sent
         try:
-            refuse_unread(config, config_name)
             return function_at(place)(config)
         except Exception as error:
             if not tell or in_sweep() or not is_mendable(error):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from typing_extensions import override
 
-from contextrast.errors import ConfigError
 from contextrast.runs.composition import compose
 
 _OPEN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -20,26 +20,35 @@ _OPEN: Final[Mapping[str, tuple[str, ...]]] = {
 """Settings, by command, to which others may be added: named objects, and what is handed on as a whole."""
 
 
-def refuse_unread(config: DictConfig, command: str) -> None:
-    """Refuse what was added with ``+`` where nothing reads it.
+class UnreadSettings(Callback):
+    """Hydra callback that refuses settings added with ``+`` where nothing reads them, before a folder is made.
 
     Arguments of classes (below a ``_target_``) are left to `contextrast.config.instantiate`, which knows them.
-
-    Args:
-        config: The composed configuration of the job.
-        command: Its file of ``conf/``.
-
-    Raises:
-        ConfigError: If there is such a setting.
     """
-    chosen = HydraConfig.get().runtime.choices
-    for item in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task)):
-        key, added = str(item.key_or_group), item.is_add() or item.is_force_add()
-        if added and key not in chosen and not _read(config, key.split("."), command):
-            value = str(item.input_line).partition("=")[2]
-            raise ConfigError(
-                f"{item.input_line}: there is no setting {key}, and nothing reads it.{meant(key, command, value)}"
-            )
+
+    @override
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look at what was typed for a single run.
+
+        Raises:
+            SystemExit: With an explanation; Hydra turns other exceptions of callbacks into warnings.
+        """
+        command, chosen = str(config.hydra.job.config_name), config.hydra.runtime.choices
+        for item in OverridesParser.create().parse_overrides(list(config.hydra.overrides.task)):
+            key, added = str(item.key_or_group), item.is_add() or item.is_force_add()
+            if added and key not in chosen and not _read(config, key.split("."), command):
+                text = str(item.input_line)
+                hint = meant(key, command, text.partition("=")[2])
+                raise SystemExit(f"ConfigError: {text}: there is no setting {key}, and nothing reads it.{hint}")
+
+    @override
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look at what was typed for a sweep.
+
+        Raises:
+            SystemExit: As above.
+        """
+        self.on_run_start(config)
 
 
 def meant(key: str, command: str, value: str = "VALUE") -> str:

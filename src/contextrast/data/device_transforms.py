@@ -15,9 +15,6 @@ No value is read back to the host, and no operation runs over images or pixels o
 from math import pi
 from typing import NamedTuple
 
-import kornia.color
-import kornia.enhance
-import kornia.geometry
 import torch
 from torch import Tensor
 
@@ -73,6 +70,8 @@ def resample(image: Tensor, mask: Tensor, axes: Tensor, crop: tuple[int, int]) -
     inside = rows.inside[:, :, None] & columns.inside[:, None, :]
     sample = torch.arange(len(mask), device=mask.device)[:, None, None]
     labels = mask[sample, rows.nearest[:, :, None], columns.nearest[:, None, :]].masked_fill(~inside, IGNORE_INDEX)
+    import kornia.geometry  # noqa: PLC0415  (a second of start-up, for those who augment on the device)
+
     pixels: Tensor = kornia.geometry.remap(
         image.float() / 255,
         _normalized(columns.position, mask.shape[2])[:, None, :].expand(inside.shape),
@@ -101,6 +100,8 @@ def jitter(image: Tensor, blends: Tensor, hue: Tensor) -> Tensor:
     """
     for weights in blends[:, :3].unbind(1):
         image = _blend(image, weights)
+    import kornia.enhance  # noqa: PLC0415  (likewise)
+
     image = kornia.enhance.adjust_hue(image, hue * (2 * pi))
     for weights in blends[:, 3:].unbind(1):
         image = _blend(image, weights)
@@ -109,6 +110,8 @@ def jitter(image: Tensor, blends: Tensor, hue: Tensor) -> Tensor:
 
 def _blend(image: Tensor, weights: Tensor) -> Tensor:
     own, mean, grey = weights[:, :, None, None, None].unbind(1)
+    import kornia.color  # noqa: PLC0415  (likewise)
+
     luma: Tensor = kornia.color.rgb_to_grayscale(image)
     return (own * image + mean * luma.mean((-2, -1), keepdim=True) + grey * luma).clamp(0, 1)
 
