@@ -168,7 +168,7 @@ def hostile_checkpoint(path, model):
         "contextrast.runs.files.subprocess.getoutput",
         "contextrast.checkpoints.contents.torch.hub.load",
         "torch.optim.adam.torch.load",
-        "contextrast.analysis.extras.import_module",
+        "contextrast.extras.import_module",
         "contextrast.runs.files.Path.touch",
         "contextrast.models.build.HRNetV2.from_pretrained",  # a class of ours, a method of another library
         "contextrast.runs.files.write_json",  # ours, but no class

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from contextrast.analysis.extras import from_extra
+from contextrast.extras import from_extra
 from contextrast.models import Segmenter
 
 _NOTHING = 1e-7  # activations below it are none

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contextrast.analysis.extras import from_extra
 from contextrast.contrast.stages import as_rows
+from contextrast.extras import from_extra
 from contextrast.reporting.figures import Picture
 
 _CLIPPED = 0.01  # share of the values at either end of a colour's range that are clipped

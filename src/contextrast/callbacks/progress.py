@@ -5,7 +5,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import RichProgressBar
-from rich.progress import BarColumn, ProgressColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch import Tensor
 from typing_extensions import override
 
@@ -82,13 +83,14 @@ class StepsProgressBar(RichProgressBar):
 
     @override
     def configure_columns(self, trainer: pl.Trainer) -> list[ProgressColumn]:
-        """Lightning's columns, with a bar that leaves room for the values in a terminal of 80 columns."""
-        columns: list[ProgressColumn] = super().configure_columns(trainer)
-        for column in columns:
-            if isinstance(column, BarColumn):
-                # Lightning makes the column and has no argument for it
-                column.bar_width = max(5, min(40, console().width - 75))
-        return columns
+        """A bar that leaves room for the values in a terminal of 80 columns, steps, time left, and speed."""
+        return [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(max(10, min(40, console().width - 65)), style="dim"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            SpeedColumn(),
+        ]
 
     @override
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -101,6 +103,18 @@ class StepsProgressBar(RichProgressBar):
         if self.progress is not None and not self.progress.console.is_terminal:
             values = [f"{name} {value}" for name, value in self.get_metrics(trainer, pl_module).items()]
             self.progress.console.print("  ".join([f"step {trainer.global_step}/{self._total}", *values]))
+
+
+class SpeedColumn(ProgressColumn):
+    """How fast it goes: in steps a second, or seconds a step where these are more."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        """Nothing before the first steps."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each", style="dim")
 
 
 def readable(name: str, value: float) -> str:

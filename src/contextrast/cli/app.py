@@ -24,6 +24,7 @@ from omegaconf.errors import (
 from contextrast.cli.entry import function_at
 from contextrast.cli.keys import meant, unknown_setting
 from contextrast.errors import ContextrastError
+from contextrast.extras import installation
 from contextrast.folders import config_directory
 from contextrast.runs.composition import register
 from contextrast.runs.quoting import quoted
@@ -196,6 +197,9 @@ def _hint(error: Exception) -> str:
     elif isinstance(error, InterpolationKeyError | GrammarParseError) and any("${" in one for one in sys.argv):
         found = _as_text(next(one for one in sys.argv if "${" in one))
         found += "\nSettings of data, model and the like hold no ${...} at all: name a link to the file or folder."
+    elif missing := re.search(r"hydra/(?:launcher|sweeper)/(ray|joblib|submitit|optuna)", str(error)):
+        extra = "ray" if missing[1] == "ray" else "sweep"
+        found = f"It comes with the extra {extra}: {installation(extra)}"
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
         found = _BY_NUMBER[error.errno]
     else:
@@ -208,3 +212,5 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # advertisements, device lists
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's use of torch, mended in its next release
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # a choice of conf/data
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # its sampler knows where it was
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # steps count over epochs here

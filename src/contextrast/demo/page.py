@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contextrast.analysis.extras import from_extra
 from contextrast.data.decoding import Picture
 from contextrast.data.labels import LabelTable
 from contextrast.demo.uploads import Uploads
 from contextrast.errors import DataError, check_number
+from contextrast.extras import from_extra
 from contextrast.reporting.figures import overlay
 
 Ids = NDArray[np.uint8]

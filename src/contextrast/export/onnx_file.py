@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contextrast.analysis.extras import from_extra
 from contextrast.errors import ConfigError
 from contextrast.export.format import CPU, PIXELS, Format, Metadata, Predict
 from contextrast.export.graph import INPUT, OUTPUT, not_traceable, of_graph, traced
 from contextrast.export.metadata import as_text, from_text
+from contextrast.extras import from_extra
 from contextrast.models import Segmenter
 
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")

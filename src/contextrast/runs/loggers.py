@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -25,6 +25,19 @@ ARTIFACTS: Final = {
 
 ROW: Final = "last_row"
 """Where a checkpoint keeps the row of the curves that its step made."""
+
+
+class RunMlflow(MLFlowLogger):
+    """MLflow's record of a run, on the server that ``MLFLOW_TRACKING_URI`` names or else in a folder.
+
+    Args:
+        folder: For records where no server is named.
+        **options: Of Lightning's logger.
+    """
+
+    def __init__(self, folder: str, **options: Any) -> None:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # which MLflow asks of those who use no database
+        super().__init__(save_dir=folder, **options)
 
 
 class RunCsv(CSVLogger):

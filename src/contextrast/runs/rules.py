@@ -136,6 +136,7 @@ RULES: Final = (
     *_rules(Kind.RESULT, "numbers that other settings take", "recipe.**"),
     *_rules(Kind.RESULT, "moves on what outlives a step", "callbacks.anchor_update.**"),
     *_rules(Kind.RESULT, "which weights are measured and saved", "callbacks.averaged_weights.**"),
+    *_rules(Kind.RESULT, "how long a run is", "callbacks.early_stopping.**"),
     *_rules(
         Kind.RESULT, "which images with which labels", "data", "data._target_", "data.dataset.**", "data.orientation"
     ),

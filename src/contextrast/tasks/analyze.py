@@ -10,12 +10,12 @@ from typing import Any
 from contextrast.analysis import FIGURES, Analysis, Study, comparable
 from contextrast.analysis.comparison import short_names
 from contextrast.analysis.drawing import Pictured, file_name
-from contextrast.analysis.extras import from_extra
 from contextrast.callbacks.pictures import spread
 from contextrast.checkpoints.contents import DATA, Checkpoint, load_checkpoint
 from contextrast.data import SegmentationDataModule, SegmentationDataset
 from contextrast.data.loader import Loader, collate
 from contextrast.errors import CheckpointError, ConfigError, DataError
+from contextrast.extras import from_extra
 from contextrast.models.devices import chosen_device
 from contextrast.runs.files import environment, write_json
 from contextrast.tasks.chosen import checkpoint_or_export

@@ -76,15 +76,20 @@ def next_commands(run_dir: Path) -> Sequence[str]:
     return [
         f"contextrast-evaluate {checkpoint}",
         f"contextrast-predict {checkpoint} input=PATH",
-        f"contextrast-report {shlex.quote(str(run_dir))} --html report.html",
+        f"contextrast-report {shlex.quote(_near(run_dir))} --html report.html",
         f"contextrast-train {shlex.quote(f'start_from={typed(run_dir)}')} recipe.steps=MORE",
     ]
 
 
 def typed(path: Path) -> str:
-    """A path as an override's value: from here where it lies below, quoted for Hydra where its grammar asks for it."""
-    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return str(near) if set(str(near)) <= _PLAIN else quoted(near)
+    """A path as an override's value, quoted for Hydra where its grammar asks for it."""
+    near = _near(path)
+    return near if set(near) <= _PLAIN else quoted(near)
+
+
+def _near(path: Path) -> str:
+    """A path from here where it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _line(name: str, text: str) -> str:

@@ -18,6 +18,7 @@ from contextrast.runs.files import write_json
 from contextrast.terminal import Table, say, show
 
 _SHOWN = 30  # problems on the terminal; the file has all
+_NAMED = 10  # classes without a pixel
 _ORIENTATION = (
     "an orientation tag turns an image half round, mirrors it, or turns a square, so that sizes do not tell whether "
     "its mask was drawn on what a viewer shows, which is what is read, or on the stored picture. Look at some of them; "
@@ -40,6 +41,8 @@ def check(config: DictConfig) -> None:
     labels = measured(classes, found)
     write_json(path, {"dataset": labels.name, "root": config.data.root, **report(labels, found)})
     show(*tables(labels, found))
+    if absent := unseen(labels, found):
+        say(absent, "yellow")
     pairs = sum(inspection.samples for inspection in found.values())
     say(f"Read {pairs} pairs in {seconds:.1f} s. Counts and groups: {path}")
     notes = [note for inspection in found.values() for note in inspection.notes]
@@ -125,10 +128,26 @@ def tables(labels: LabelTable, found: Mapping[str, Inspection]) -> tuple[Table, 
     for split in found:
         classes.add_column(split, justify="right")
     group_of = {train_id: group for group, ids in (labels.groups or {}).items() for train_id in ids}
+    trained = found["train"].pixels if "train" in found else None
     for train_id, name in enumerate(labels.classes):
-        shares = (percent(share(int(item.pixels[train_id]), int(item.pixels.sum()))) for item in found.values())
-        classes.add_row(name, group_of.get(train_id, ""), *shares)
+        counts = [int(item.pixels[train_id]) for item in found.values()]
+        if not any(counts):
+            continue
+        wholes = (int(item.pixels.sum()) for item in found.values())
+        shares = (percent(share(count, whole)) for count, whole in zip(counts, wholes, strict=True))
+        known = trained is not None and trained[train_id] > 0
+        classes.add_row(name, group_of.get(train_id, "") if known else "", *shares)
     return splits, classes
+
+
+def unseen(labels: LabelTable, found: Mapping[str, Inspection]) -> str:
+    """A sentence with the classes that have no pixel in any split; empty where there are none."""
+    counted = [inspection.pixels for inspection in found.values()]
+    names = [name for train_id, name in enumerate(labels.classes) if not any(pixels[train_id] for pixels in counted)]
+    if not names:
+        return ""
+    listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"Without a pixel in any split: {listed}."
 
 
 def sizes(inspection: Inspection) -> str:

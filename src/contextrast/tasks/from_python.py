@@ -179,4 +179,4 @@ def _composed(config_name: str, overrides: Sequence[str]) -> Iterator[DictConfig
     try:
         yield config
     finally:
-        HydraConfig.instance().cfg = before
+        HydraConfig.instance().cfg = before  # `set_config` takes no None

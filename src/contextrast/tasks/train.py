@@ -187,7 +187,7 @@ def save_settings(settings: dict[str, Any], run_dir: Path) -> None:
 
 def built_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
     """The configured callbacks, and those that a W&B run brings along."""
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]  # {} is an empty place
     return callbacks + [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
 
 
