@@ -287,3 +287,22 @@ def test_a_loss_without_its_option_is_a_usage_error(capsys):
         compare.main(["ce", "contextrast"])
     assert stopped.value.code == 2
     assert "Losses come after --losses" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "losses", "seeds"),
+    [
+        (["losses=[ce,contextrast]", "seeds=3"], ["ce", "contextrast"], [0, 1, 2]),
+        (["losses=ce", "seeds=[4,7]"], ["ce"], [4, 7]),
+        (["--losses", "ce", "--seeds", "5"], ["ce"], [5]),
+    ],
+)
+def test_losses_and_seeds_may_be_typed_as_settings(typed, losses, seeds):
+    arguments = compare._parse(["data=streets", *typed])
+    assert (arguments.losses, arguments.seeds, arguments.overrides) == (losses, seeds, ["data=streets"])
+
+
+def test_seeds_that_are_no_numbers_are_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        compare._parse(["losses=ce", "seeds=many"])
+    assert "seeds=many" in capsys.readouterr().err

@@ -76,11 +76,32 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="run nothing, print what would run and about how long")
     add_baseline_options(parser)
     add_version(parser)
-    arguments = parser.parse_intermixed_args(argv)
+    arguments = _as_overrides(parser.parse_intermixed_args(argv), parser)
     wrong = [text for text in arguments.overrides if "=" not in text and not text.startswith("~")]
     if wrong:
         parser.error(f"{wrong[0]} is no KEY=VALUE. Losses come after --losses, those with overrides in quotes.")
     return arguments
+
+
+def _as_overrides(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """``losses=[ce,contextrast] seeds=3`` for those who type all settings so; ``seeds=3`` are 0, 1 and 2."""
+    given, others = {}, []
+    for text in arguments.overrides:
+        key, _, value = text.partition("=")
+        if key in ("losses", "seeds"):
+            given[key] = [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+        else:
+            others.append(text)
+    options = vars(arguments) | {"overrides": others}
+    if "losses" in given:
+        options["losses"] = given["losses"]
+    if "seeds" in given:
+        if not all(part.isdecimal() for part in given["seeds"]):
+            parser.error(f"seeds={','.join(given['seeds'])}: a number of seeds, or a list of them, seeds=[0,1,2]")
+        numbers = [int(part) for part in given["seeds"]]
+        listed = "[" in next(text for text in arguments.overrides if text.startswith("seeds="))
+        options["seeds"] = numbers if listed else list(range(numbers[0]))
+    return argparse.Namespace(**options)
 
 
 if __name__ == "__main__":
