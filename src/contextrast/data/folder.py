@@ -1,7 +1,7 @@
 """A dataset of one's own: a folder of images and masks, and a file that names the classes."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from contextrast.data.classes_file import FORMAT, read_classes
 from contextrast.data.dataset import Transform
+from contextrast.data.depth import checked_range
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
 from contextrast.data.images import say_left_out
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
@@ -50,6 +51,8 @@ class Folder(FileDataset):
         masks: What masks are read by: ``"auto"``, ``"values"`` or ``"colors"``.
         image_suffix: What the names of images have after what image and mask have in common; others are left out.
         mask_suffix: The same of masks: ``"_mask"`` for ``a.jpg`` and ``a_mask.png``.
+        image_range: The values of images that become black and white, for images of more than 8 bits a channel;
+            ``None``: there are none such.
         transform: Augmentation.
 
     Raises:
@@ -69,6 +72,7 @@ class Folder(FileDataset):
         masks: Reading = "auto",
         image_suffix: str = "",
         mask_suffix: str = "",
+        image_range: Sequence[float] | None = None,
         transform: Transform | None = None,
     ) -> None:
         check_choice("split", split, get_args(Split), _NAME)
@@ -81,7 +85,8 @@ class Folder(FileDataset):
         self.labels = self.labels_for(root, classes, first_value, values)
         decode = OwnMasks(content, ignore, first_value, values, masks)
         self._swallows = ignore == IGNORE_INDEX and masks != "colors" and values is None
-        super().__init__(_pairs(folder, split, image_suffix, mask_suffix), decode, transform)
+        seen = checked_range(image_range)
+        super().__init__(_pairs(folder, split, image_suffix, mask_suffix), decode, transform, seen)
         if not collecting():  # who collects problems reads every mask anyway
             for index in range(0, len(self), -(-len(self) // _TRIED)):
                 self.read(index)

@@ -35,7 +35,8 @@ def opened(path: Path) -> Iterator[ImageFile]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device read without end
             raise DataError(f"{path} is no regular file. Leave it out, or write the image into a file.")
-        with Image.open(path, formats=FORMATS) as file:
+        # Not by its path: pillow would map a grey TIFF into memory, and mix up width and height where its tag turns it.
+        with path.open("rb") as content, Image.open(content, formats=FORMATS) as file:
             _refuse_bomb(file.width * file.height)
             _refuse_frames(file, path)
             yield file
@@ -48,7 +49,7 @@ def opened(path: Path) -> Iterator[ImageFile]:
         ) from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path} cannot be decoded ({error}). It is truncated or no image of the formats that are read "
+            f"{path} cannot be decoded. It is truncated or no image of the formats that are read "
             f"({', '.join(FORMATS)}): fetch it again, or convert it."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
