@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from contextrast.checkpoints.files import previous_checkpoints
 from contextrast.cli.app import quoted
+from contextrast.cli.old_records import recorded_settings
 from contextrast.config import config_directory
 from contextrast.errors import CheckpointError, ConfigError
 from contextrast.runs.lock import is_running
@@ -135,7 +136,7 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
     Raises:
         ConfigError: If the settings are others, or the run is finished.
     """
-    config = load(path.parents[1] / "config.yaml") or {}
+    config = recorded_settings(path.parents[1], settings)
     recorded, asked = _ONE_DEVICE | results(config), _ONE_DEVICE | results(settings)
     wrong = [key for key in differing_keys([recorded, asked]) if key not in _LONGER]
     if set(wrong) & set(_BATCH) and _product(recorded, _BATCH) == _product(asked, _BATCH) is not None:

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from contextrast.cli.old_records import recorded_settings
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.runs.reading import load
 from contextrast.runs.records import ERROR_FILE, headline
@@ -113,7 +114,7 @@ def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:
     metrics = load(run_dir / "metrics.json")
     if metrics is None:
         return None
-    recorded, asked = results(load(run_dir / "config.yaml") or {}), results(config)
+    recorded, asked = results(recorded_settings(run_dir, config)), results(config)
     if keys := differing_keys([recorded, asked]):
         raise ConfigError(
             f"{run_dir} holds a finished run of other settings ({differences(recorded, asked, keys)}). Its results "

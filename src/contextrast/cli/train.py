@@ -28,14 +28,14 @@ from contextrast.cli.resume import (
     resumed_arguments,
 )
 from contextrast.cli.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
-from contextrast.config import instantiate, plain
+from contextrast.config import plain
 from contextrast.data import SegmentationDataModule
 from contextrast.errors import ConfigError, ContextrastError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
 from contextrast.runs.lock import locked
 from contextrast.runs.loggers import ROW, RunWandb, finish_loggers, rewind_rows
 from contextrast.terminal import console, say
-from contextrast.training.assembly import build_datamodule, build_module, build_trainer
+from contextrast.training.assembly import build_datamodule, build_each, build_module, build_trainer
 from contextrast.training.host_memory import collecting_often, keep_freed_memory
 from contextrast.training.module import SegmentationModule
 
@@ -89,7 +89,7 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     datamodule.setup("fit")  # what is wrong with the data shows before the network is built
     module = build_module(config, datamodule)
     save_settings(settings, run_dir)
-    loggers = [instantiate(logger) for logger in config.logger.values()]
+    loggers = build_each(config, "logger")
     failed = True
     try:
         followers = [*begun, *built_callbacks(config, loggers), *callbacks]
@@ -188,8 +188,8 @@ def save_settings(settings: dict[str, Any], run_dir: Path) -> None:
 
 def built_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
     """The configured callbacks, and those that a W&B run brings along."""
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    return callbacks + [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
+    tables = [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
+    return [*build_each(config, "callbacks"), *tables]
 
 
 def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: SegmentationDataModule) -> None:
