@@ -12,19 +12,7 @@ from contextrast.data.masks import decode_indices, decode_mask
 from contextrast.data.orientation import QUARTER_TURNS
 from contextrast.errors import DataError
 
-from .written import netpbm, save_turned, wide_png, wide_tiff
-
-# What a viewer does with a stored picture of each EXIF orientation, written down as array operations.
-SHOWN = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: np.rot90(stored, 2),
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.transpose(1, 0, 2),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: np.rot90(stored.transpose(1, 0, 2), 2),
-    8: lambda stored: np.rot90(stored, 1),
-}
+from .written import SHOWN, netpbm, save_turned, wide_png, wide_tiff
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1"])

@@ -12,8 +12,7 @@ from contextrast.data.depth import checked_range
 from contextrast.errors import ConfigError, DataError
 
 from .conftest import save
-from .test_decoding import SHOWN
-from .written import netpbm, save_turned, wide_png, wide_tiff
+from .written import SHOWN, netpbm, save_turned, wide_png, wide_tiff
 
 VALUES = np.random.default_rng(0).integers(0, 4096, (40, 33, 3)).astype(np.uint16)
 RANGE = (100.0, 3000.0)

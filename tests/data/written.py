@@ -3,7 +3,20 @@
 import struct
 import zlib
 
+import numpy as np
 from PIL import ExifTags, Image
+
+# What a viewer does with a stored picture of each EXIF orientation, written down as array operations.
+SHOWN = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: np.rot90(stored, 2),
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored.transpose(1, 0, 2), 2),
+    8: lambda stored: np.rot90(stored, 1),
+}
 
 
 def save_turned(path, pixels, orientation):

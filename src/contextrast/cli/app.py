@@ -179,7 +179,12 @@ def near_keys(message: str, config_name: str) -> str:
     if refused is None:
         return ""
     GlobalHydra.instance().clear()
-    known = set(_keys(OmegaConf.to_container(compose(config_name))))
+    choices = [text for text in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/-]+", text)]
+    try:
+        composed = compose(config_name, [text for text in choices if text.partition("=")[0] != refused[1]])
+    except HydraException:  # of a command that has to be told more, or of what else was typed
+        return ""
+    known = set(_keys(OmegaConf.to_container(composed)))
     near = difflib.get_close_matches(refused[1], known, n=5, cutoff=0.6)
     return f"\nDid you mean: {', '.join(near)}?" if near else ""
 

@@ -14,7 +14,7 @@ from contextrast.data.depth import Range
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.data.orientation import Orientation
 from contextrast.data.pairing import Pair, check_headers, given_path, header_sizes
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, UnreadableError
 
 
 class FileDataset(SegmentationDataset):
@@ -26,6 +26,7 @@ class FileDataset(SegmentationDataset):
         tagged: The images that have an orientation tag.
         orientation: What such tags do.
         image_range: The values of images that become black and white.
+        unreadable: The first file that was found not to be decodable, where some were tried; None if there is none.
 
     Args:
         pairs: Files; the header of each is read once, so that what is no image or has another size shows at once.
@@ -50,6 +51,7 @@ class FileDataset(SegmentationDataset):
         self.tagged = check_headers(pairs)
         self.orientation: Orientation = "auto"
         self.image_range = image_range
+        self.unreadable: UnreadableError | None = None
         self.pairs = pairs
         self.cache: DecodedCache | None = None
         self._decode = decode

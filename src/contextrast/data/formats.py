@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from contextrast.data.orientation import TAGS, Header
-from contextrast.errors import DataError, check_number
+from contextrast.errors import DataError, UnreadableError, check_number
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
 """What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
@@ -29,7 +29,8 @@ def opened(path: Path) -> Iterator[ImageFile]:
     """Open an image file of one picture; what goes wrong inside the ``with`` is said with its path.
 
     Raises:
-        DataError: The file is missing, truncated, no image, has several pages or frames, or its header promises too
+        UnreadableError: The file is truncated or no image.
+        DataError: It is missing, has several pages or frames, or its header promises too
             many pixels.
     """
     try:
@@ -48,13 +49,14 @@ def opened(path: Path) -> Iterator[ImageFile]:
             "contextrast-predict takes it with max_megapixels=N."
         ) from error
     except UnidentifiedImageError as error:
-        raise DataError(
+        raise UnreadableError(
             f"{path} cannot be decoded. It is truncated or no image of the formats that are read "
             f"({', '.join(FORMATS)}): fetch it again, or convert it."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
-        raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
+        text = f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again."
+        raise UnreadableError(text) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
