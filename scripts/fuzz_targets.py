@@ -24,9 +24,10 @@ from contextrast.cli.app import MENDABLE
 from contextrast.config import instantiate
 from contextrast.data import CamVid, Folder, Streets, coco_stuff, pascal_context
 from contextrast.data.classes_file import read_classes
-from contextrast.data.decoding import ColorMap, ValueMap, decode_image, decode_indices, decode_mask
+from contextrast.data.decoding import decode_image
 from contextrast.data.formats import image_size
 from contextrast.data.image_lists import read_image_list
+from contextrast.data.masks import ColorMap, ValueMap, decode_indices, decode_mask
 from contextrast.data.pairing import Pair, check_headers
 from contextrast.errors import ConfigError, ContextrastError
 from contextrast.export import load_export

@@ -17,7 +17,7 @@ from contextrast.config import instantiate
 from contextrast.data import CamVid, Cityscapes, Folder, LabelTable
 from contextrast.data.classes_file import read_classes
 from contextrast.data.coco_stuff import decode_label_map
-from contextrast.data.decoding import ColorMap
+from contextrast.data.masks import ColorMap
 from contextrast.errors import ConfigError, ContextrastError, DataError
 
 from .data.conftest import grey, save

@@ -18,9 +18,10 @@ from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.config import instantiate
 from contextrast.data import Streets
 from contextrast.data.classes_file import read_classes
-from contextrast.data.decoding import decode_image, decode_indices
+from contextrast.data.decoding import decode_image
 from contextrast.data.formats import image_size
 from contextrast.data.image_lists import read_image_list
+from contextrast.data.masks import decode_indices
 from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.models.weight_files import read_weights
 from contextrast.runs.reading import load

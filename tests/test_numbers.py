@@ -1,4 +1,4 @@
-"""Every number of every composition, set to what it cannot be: a message, or a run that works; never a traceback."""
+"""Every number and section of every composition, set to what it cannot be: a message or a run, never a traceback."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from contextrast.tasks import check, demo, evaluate, export, predict, train
 from tests.conftest import TINY, choices
 
 VALUES = (None, "abc", -1, 0, 2.5, 10**12)
+SECTIONS = (None, "abc")  # in place of what holds other settings
 SECONDS = 120  # of one case, also on a busy machine
 BYTES = 24 * 2**30  # of address space, so that what asks for more is refused it
 QUIET = ("logger=csv", "callbacks.pictures.num_images=1", "data.num_workers=0")
@@ -43,8 +44,10 @@ class TwoSteps(pl.Callback):
 
 
 def numbers(config: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Keys and values of numbers, of lists, and of what is null and may be a number."""
+    """Keys and values of numbers, of lists, of what is null and may be a number, and of sections."""
     if isinstance(config, dict):
+        if key:
+            yield key, config
         for name, value in config.items():
             yield from numbers(value, f"{key}.{name}".lstrip("."))
     elif isinstance(config, list):
@@ -89,7 +92,8 @@ def outcome(run, config, key, value) -> str:
 def walk(run, config, keys: str | tuple[str, ...]) -> list[str]:
     """What goes wrong with each key and value."""
     given = {key: value for key, value in numbers(OmegaConf.to_container(config, resolve=True)) if key.startswith(keys)}
-    tried = [(key, value) for key in given for value in VALUES if value != given[key]]
+    values = {key: SECTIONS if isinstance(value, dict) else VALUES for key, value in given.items()}
+    tried = [(key, value) for key in given for value in values[key] if value != given[key]]
     found = ((key, value, outcome(run, config, key, value)) for key, value in tried)
     return [f"{key}={value}: {wrong}" for key, value, wrong in found if wrong]
 

@@ -15,6 +15,10 @@ class DataError(ContextrastError):
     """A dataset that is missing, incomplete or inconsistent, or a file in it that cannot be used."""
 
 
+class UnreadableError(DataError):
+    """A file that cannot be decoded: others beside it may well be."""
+
+
 class MissingSplitError(DataError):
     """A split that a dataset's folder does not hold at all."""
 

@@ -4,16 +4,21 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import sys
 
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from contextrast.checkpoints.files import valid_checkpoint, write_checkpoint
 from contextrast.cli import train
+from contextrast.config import plain
 from contextrast.errors import CheckpointError, ConfigError
+from contextrast.runs.settings import differing_keys, flat, results
 from contextrast.tasks.chosen import find_checkpoint
+from contextrast.tasks.old_records import recorded_settings
 from contextrast.tasks.resume import checkpoint_of_job, resumed_arguments
 from tests.conftest import TINY
 
@@ -29,6 +34,25 @@ COMMAND = [
 def start(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["train", *arguments])
     train.main()
+
+
+NEWER = (
+    "module.freeze_encoder",
+    "module.gradient_interval",
+    "start_from",
+    "data.validate",
+    "callbacks.averaged_weights",
+)
+"""Settings that runs of earlier versions do not have."""
+
+
+def forget(path, *keys):
+    """Takes settings out of a record, as if it had been made before they existed."""
+    config = OmegaConf.load(path)
+    for key in keys:
+        parent, _, name = key.rpartition(".")
+        del (OmegaConf.select(config, parent) if parent else config)[name]
+    OmegaConf.save(config, path)
 
 
 class Openings:
@@ -66,6 +90,7 @@ def folder(tmp_path_factory, openings):
         start(patch, *COMMAND, "trainer.max_steps=2", "hydra.run.dir=runs/stopped")
         stopped = folder / "runs" / "stopped"
         (stopped / "metrics.json").unlink()
+        forget(stopped / "config.yaml", *NEWER)
         with (stopped / "metrics.csv").open("a") as file:
             file.write("9" + "," * 3 + "\n")  # of a step after the checkpoint
         with openings.of(stopped / "checkpoints" / "last.ckpt"):
@@ -124,6 +149,34 @@ def test_what_cannot_go_on_is_refused_and_left_alone(folder, arguments, words, m
     for word in words:
         assert word in printed
     assert (folder[2] / "metrics.json").read_text() == before
+
+
+def test_a_setting_that_the_record_does_not_have_is_refused_where_it_is_no_default(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder[0])
+    run = shutil.copytree(folder[2], folder[0] / "runs" / "older")
+    (run / "metrics.json").unlink()
+    forget(run / "config.yaml", *NEWER)
+    with pytest.raises(SystemExit) as stopped:
+        start(monkeypatch, "resume=runs/older", "trainer.max_steps=6", "module.freeze_encoder=true")
+    told = f"{stopped.value} {capsys.readouterr().err}"
+    assert "(module.freeze_encoder: False there, True here)" in told
+
+
+def test_newer_settings_have_the_defaults_of_what_the_run_was(composed, tmp_path):
+    overrides = ["data=folder", "loss=ce", "model=upernet_swin_tiny"]
+    settings = plain(composed("train", *overrides))
+    run = tmp_path / "old"
+    run.mkdir()
+    OmegaConf.save(OmegaConf.create(overrides), run / "overrides.yaml")
+    OmegaConf.save(OmegaConf.create(settings), run / "config.yaml")
+    newer = ["data.orientation", "data.dataset.image_range", "module.auxiliary_stage", "optimizer.weight_decay"]
+    forget(run / "config.yaml", *newer)
+    found, whole = recorded_settings(run, settings), flat(settings)
+    assert {key: found[key] for key in newer} == {key: whole[key] for key in newer}
+    assert found["module.auxiliary_stage"] is not None, "a default of the network that was chosen, not of all"
+    assert differing_keys([results(found), results(settings)]) == []
+    other = recorded_settings(run, plain(composed("train", "data=folder", "loss=contextrast")))
+    assert "loss.temperature" not in other, "a setting of another loss has no default in this run"
 
 
 def run_folder(path, overrides="[]"):

@@ -8,7 +8,7 @@ import torch
 
 from contextrast.data import FileDataset, LabelTable, SegmentationDataModule
 from contextrast.data.cache import DecodedCache
-from contextrast.data.decoding import ValueMap
+from contextrast.data.masks import ValueMap
 from contextrast.data.pairing import Pair
 from contextrast.errors import ConfigError
 

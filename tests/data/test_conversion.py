@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from contextrast.data.conversion import Target, check_counts, convert_split
-from contextrast.data.decoding import decode_mask
+from contextrast.data.masks import decode_mask
 from contextrast.data.pairing import Pair
 from contextrast.errors import DataError
 

@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from matplotlib.text import Text
 
 from contextrast.data import IGNORE_INDEX, LabelTable
 from contextrast.data.drawing import sample_figure
@@ -20,3 +22,13 @@ def test_figures_can_be_written(tmp_path):
     labels = LabelTable("one", ("a",), ((255, 0, 0),))
     sample_figure(np.zeros((3, 50, 3), np.uint8), np.zeros((3, 50), np.uint8), labels).savefig(tmp_path / "sample.png")
     assert (tmp_path / "sample.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["$x_1$", r"$\frac$", "a $", "_background_"])
+def test_names_are_shown_as_they_are(tmp_path, name):
+    labels = LabelTable("one", (name,), ((255, 0, 0),))
+    figure = sample_figure(np.zeros((3, 50, 3), np.uint8), np.zeros((3, 50), np.uint8), labels, name)
+    figure.savefig(tmp_path / "sample.png")  # a formula that cannot be read would raise
+    shown = [text for text in figure.findobj(Text) if text.get_text() == name]
+    assert len(shown) == 2, "heading and legend"
+    assert not any(text.get_parse_math() for text in shown)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from contextrast.data import FileDataset, LabelTable
-from contextrast.data.decoding import decode_mask
 from contextrast.data.files import check_choice, check_parts, existing_folder, no_layout, splits_found
+from contextrast.data.masks import decode_mask
 from contextrast.data.pairing import Pair
 from contextrast.errors import ConfigError, DataError
 

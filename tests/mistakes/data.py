@@ -15,7 +15,8 @@ from PIL import Image
 
 from contextrast.config import instantiate
 from contextrast.data import ADE20K, CamVid, Cityscapes, CocoStuff10k, Folder, PascalContext
-from contextrast.data.decoding import decode_image, decode_indices
+from contextrast.data.decoding import decode_image
+from contextrast.data.masks import decode_indices
 from contextrast.errors import ContextrastError
 
 Make = Callable[[Path], str]

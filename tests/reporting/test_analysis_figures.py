@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 from contextrast.data.labels import LabelTable
@@ -84,3 +85,17 @@ def test_colours_of_networks_can_be_told_apart():
     colors = [np.array(to_rgb(color)) for color in figures._COLORS]
     gaps = [np.abs(one - other).sum() for n, one in enumerate(colors) for other in colors[:n]]
     assert min(gaps) > 0.3
+
+
+@pytest.mark.parametrize("name", ["$x_1$", r"$\frac$", "a $"])
+def test_names_are_shown_as_they_are(name):
+    points = {name: [(np.zeros((2, 2), np.float32), np.array([0, 0]))]}
+    drawn = [
+        figures.error_distance_figure({name: [curve([0.1, 0.2], [500, 400])]}, [name], name),
+        figures.plane_figure(points, [name], LabelTable("one", (name,), ((9, 9, 9),)), name),
+    ]
+    for figure, places in zip(drawn, (3, 4), strict=True):
+        assert rendered(figure).std() > 0  # a formula that cannot be read would raise
+        shown = [text for text in figure.findobj(Text) if text.get_text() == name]
+        assert len(shown) == places
+        assert not any(text.get_parse_math() for text in shown)

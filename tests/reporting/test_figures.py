@@ -102,3 +102,10 @@ def test_class_legend_ends_with_what_is_ignored() -> None:
 def test_rows_and_titles_have_to_fit() -> None:
     with pytest.raises(ValueError, match=r"needs 2 pictures.*\[1\]"):
         figures.contact_sheet([[IMAGE]], ["one", "two"])
+
+
+def test_names_in_a_confusion_matrix_are_shown_as_they_are() -> None:
+    confusion = np.array([[3, 1], [0, 2]])
+    formula, plain = (figures.confusion_figure(confusion, [name, "b"], name) for name in (r"$\frac$", r"$\frbc$"))
+    assert formula.shape == plain.shape  # a formula that cannot be read would raise
+    assert not np.array_equal(formula, plain)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contextrast.data import CocoStuff10k, PascalContext
-from contextrast.data.decoding import decode_indices
+from contextrast.data.masks import decode_indices
 from contextrast.errors import DataError
 from scripts import prepare_coco_stuff10k, prepare_pascal_context
 from tests.data.layouts import ALL_182, ALL_459, coco_official, pascal_official

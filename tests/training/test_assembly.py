@@ -1,14 +1,17 @@
 """From a composed configuration to a run's objects."""
 
+import re
 import shutil
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from contextrast.config import instantiate
+from contextrast.errors import ConfigError
 from contextrast.tasks import train
-from contextrast.training.assembly import build_datamodule, build_module
+from contextrast.training.assembly import build_datamodule, build_each, build_module
 from tests.conftest import TINY
 
 LOSSES = ("ce", "contextrast", "contextrast_pp", "pixel_contrast", "pixel_contrast_memory", "multiscale")
@@ -124,3 +127,30 @@ def test_a_frozen_encoder_stays_as_it_is(composed, frozen):
     moved = {key.split(".")[1] for key, value in states.before.items() if not torch.equal(value, states.after[key])}
     assert moved == ({"decoder", "segmentation_head"} if frozen else {"encoder", "decoder", "segmentation_head"})
     assert states.modes == ({False} if frozen else {True})
+
+
+@pytest.mark.parametrize("section", ["callbacks", "logger"])
+def test_null_leaves_an_object_out_or_all(composed, section):
+    config = composed("train", *TINY)
+    whole = [type(one) for one in build_each(config, section)]
+    for place, name in enumerate(config[section]):
+        left = OmegaConf.merge(config, {section: {name: None}})
+        assert [type(one) for one in build_each(left, section)] == whole[:place] + whole[place + 1 :]
+    for nothing in (OmegaConf.merge(config, {section: None}), OmegaConf.create({})):
+        assert build_each(nothing, section) == []
+
+
+@pytest.mark.parametrize("override", ["callbacks.pictures=5", "+callbacks.mine={num_images: 3}"])
+def test_what_describes_no_object_is_refused(composed, override):
+    key = override.lstrip("+").partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{re.escape(key)}=.*null"):
+        build_each(composed("train", *TINY, override), key.partition(".")[0])
+
+
+def test_training_goes_without_what_was_left_out(composed, tmp_path):
+    config = composed("train", *TINY, "loss=ce", "logger=csv")
+    for name in config.callbacks:
+        config.callbacks[name] = None
+    config.logger = None
+    assert 0 <= train.train(config) <= 1
+    assert not {"metrics.csv", "pictures", "metrics.json"} & {path.name for path in (tmp_path / "run").iterdir()}

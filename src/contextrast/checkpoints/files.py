@@ -200,11 +200,11 @@ def keep_previous(path: Path, count: int) -> None:
         path: The file; it stays in its place, too.
         count: How many earlier ones to keep; older ones are removed.
     """
-    for older in previous_checkpoints(path)[max(0, count - 1) :]:
+    kept = previous_checkpoints(path)
+    for older in kept[max(0, count - 1) :]:
         older.unlink()
-    for number in range(count - 1, 0, -1):
-        if _numbered(path, number).is_file():
-            _numbered(path, number).replace(_numbered(path, number + 1))
+    for number in range(min(count - 1, len(kept)), 0, -1):
+        _numbered(path, number).replace(_numbered(path, number + 1))
     if count > 0 and path.is_file():
         try:
             os.link(path, _numbered(path, 1))  # a second name for the same bytes

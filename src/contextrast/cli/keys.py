@@ -2,11 +2,13 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
@@ -77,7 +79,12 @@ def unknown_setting(message: str) -> str | None:
 def _near(key: str, command: str) -> Sequence[str]:
     """Existing settings that are called the same, or nearly so; the likeliest first."""
     GlobalHydra.instance().clear()
-    known = list(dict.fromkeys(_keys(OmegaConf.to_container(compose(command)))))
+    choices = [text for text in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/-]+", text)]
+    try:
+        config = compose(command, [text for text in choices if text.partition("=")[0] != key])
+    except HydraException:  # of a command that has to be told more, or of what else was typed
+        return ()
+    known = list(dict.fromkeys(_keys(OmegaConf.to_container(config))))
     same = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     whole = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     last: dict[str, str] = {name.rpartition(".")[2]: name for name in reversed(known)}  # the first of a name counts

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import ValueMap
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder, splits_found
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.data.masks import ValueMap
 from contextrast.data.pairing import image_files, match
 from contextrast.errors import MissingSplitError
 

@@ -8,10 +8,10 @@ from typing import Any, Final, Literal, get_args
 from typing_extensions import override
 
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import ColorMap, ValueMap
 from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
 from contextrast.data.images import is_image
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
+from contextrast.data.masks import ColorMap, ValueMap
 from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.data.problems import fail_if
 from contextrast.data.text_files import normal, read_lines

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from contextrast.data.dataset import Sample, Transform
-from contextrast.data.decoding import Picture, ValueMap, decode_indices
+from contextrast.data.decoding import Picture
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder, splits_found
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
+from contextrast.data.masks import ValueMap, decode_indices
 from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.data.sampler import SampleKey
 from contextrast.errors import ConfigError, DataError, MissingSplitError

@@ -20,8 +20,8 @@ from typing import Any, Final
 import yaml
 from omegaconf import OmegaConf
 
-from contextrast.data.decoding import MAX_CLASSES, Color
 from contextrast.data.labels import LabelTable
+from contextrast.data.masks import MAX_CLASSES, Color
 from contextrast.data.pairing import given_path
 from contextrast.data.problems import stop_if
 from contextrast.data.text_files import read_lines

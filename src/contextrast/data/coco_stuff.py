@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Final, Literal, get_args
 from typing_extensions import override
 
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import Picture, ValueMap
+from contextrast.data.decoding import Picture
 from contextrast.data.files import FileDataset, check_choice, existing_folder, no_layout
 from contextrast.data.image_lists import read_image_list
 from contextrast.data.labels import IGNORE_INDEX, LabelTable, read_table
+from contextrast.data.masks import ValueMap
 from contextrast.data.mat_files import label_map, mat_files, read_mat
 from contextrast.data.pairing import Pair, given_path, image_files, match
 from contextrast.errors import DataError, MissingSplitError

@@ -148,6 +148,8 @@ class SegmentationDataModule(LightningDataModule):
                 files = [made for made in self._datasets.values() if isinstance(made, FileDataset)]
                 # together: sizes in one split may tell what tags mean in another
                 check_orientation([one for made in (*files, dataset) for one in made.tagged], self.orientation)
+                if dataset.unreadable is not None and not (split == "train" and self.on_bad_sample == "skip"):
+                    raise dataset.unreadable
                 dataset = dataset.oriented(self.orientation).cached(self._cache)
             self._datasets[split] = dataset
         return self._datasets[split]

@@ -1,8 +1,10 @@
 """A sample as a figure to look at."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -38,9 +40,24 @@ def sample_figure(
     lines = -(-len(patches) // columns)
     height, width = mask.shape
     figure = Figure(figsize=(_WIDTH, _WIDTH / 2 * height / width + 0.4 + _LINE * lines), dpi=100, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     for axes, picture in zip(figure.subplots(1, 2), (image, labels.colorize(mask)), strict=True):
         axes.imshow(picture, interpolation="nearest")
         axes.set_axis_off()
-    figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    legend_below(figure, patches, [str(patch.get_label()) for patch in patches], columns, fontsize=8)
     return figure
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str], columns: int, fontsize: int) -> None:
+    """Add a legend below a figure, with names as they are: a ``$`` in them begins no formula.
+
+    Args:
+        figure: Where to.
+        handles: What stands before each name.
+        names: Of classes, networks, files.
+        columns: Names beside each other.
+        fontsize: Of the names, in points.
+    """
+    legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=fontsize, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

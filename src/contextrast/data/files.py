@@ -10,10 +10,11 @@ import numpy as np
 from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.depth import Range
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.data.orientation import Orientation
 from contextrast.data.pairing import Pair, check_headers, given_path, header_sizes
-from contextrast.errors import ConfigError, DataError
+from contextrast.errors import ConfigError, DataError, UnreadableError
 
 
 class FileDataset(SegmentationDataset):
@@ -24,6 +25,8 @@ class FileDataset(SegmentationDataset):
         cache: Where decoded samples are kept; None for nowhere.
         tagged: The images that have an orientation tag.
         orientation: What such tags do.
+        image_range: The values of images that become black and white.
+        unreadable: The first file that was found not to be decodable, where some were tried; None if there is none.
 
     Args:
         pairs: Files; the header of each is read once, so that what is no image or has another size shows at once.
@@ -31,17 +34,24 @@ class FileDataset(SegmentationDataset):
         decode: Reads a mask file, to train ids uint8 ``[H, W]``; `decode_mask`, a `ValueMap`, or a function. Loader
             workers get a copy of it, so it has to be picklable.
         transform: Augmentation.
+        image_range: The values of images that become black and white, see `checked_range`; None: those of 8 bits.
 
     Raises:
         DataError: Files that cannot be used.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], decode: Callable[[Path], Picture], transform: Transform | None = None
+        self,
+        pairs: Sequence[Pair],
+        decode: Callable[[Path], Picture],
+        transform: Transform | None = None,
+        image_range: Range | None = None,
     ) -> None:
         super().__init__(transform)
         self.tagged = check_headers(pairs)
         self.orientation: Orientation = "auto"
+        self.image_range = image_range
+        self.unreadable: UnreadableError | None = None
         self.pairs = pairs
         self.cache: DecodedCache | None = None
         self._decode = decode
@@ -75,7 +85,8 @@ class FileDataset(SegmentationDataset):
         if self.cache is None:
             return self._decoded(pair)
         files = [pair.image] if pair.mask is None else [pair.image, pair.mask]
-        return self.cache.read(files, (self._decode, self.orientation), partial(self._decoded, pair))
+        settings = (self._decode, self.orientation, self.image_range)
+        return self.cache.read(files, settings, partial(self._decoded, pair))
 
     def train_ids(self, index: int) -> Picture:
         """Read the mask of a sample alone, uint8 ``[H, W]``.
@@ -98,11 +109,11 @@ class FileDataset(SegmentationDataset):
 
     def _decoded(self, pair: Pair) -> tuple[Picture, Picture]:
         if pair.mask is None:
-            image = decode_image(pair.image, orientation=self.orientation)
+            image = decode_image(pair.image, None, self.orientation, self.image_range)
             return image, np.full(image.shape[:2], IGNORE_INDEX, dtype=np.uint8)
         mask = self._decode(pair.mask)
         height, width = mask.shape
-        return decode_image(pair.image, (height, width), self.orientation), mask
+        return decode_image(pair.image, (height, width), self.orientation, self.image_range), mask
 
 
 def check_choice(key: str, value: str, known: Collection[str], dataset: str) -> None:

@@ -1,8 +1,8 @@
 """A dataset of one's own: a folder of images and masks, and a file that names the classes."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -11,13 +11,14 @@ from typing_extensions import override
 
 from contextrast.data.classes_file import FORMAT, read_classes
 from contextrast.data.dataset import Transform
+from contextrast.data.depth import checked_range
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
 from contextrast.data.images import say_left_out
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.own_masks import Ignore, OwnMasks, Reading, Values, class_values
 from contextrast.data.pairing import Pair, image_files, match
 from contextrast.data.problems import collecting
-from contextrast.errors import ConfigError, DataError, MissingSplitError
+from contextrast.errors import ConfigError, DataError, MissingSplitError, UnreadableError
 
 Split = Literal["train", "val", "test"]
 
@@ -29,6 +30,44 @@ _LAYOUTS: Final = (
 )
 _TRIED: Final = 8
 _ENDING: Final = re.compile(r"[_.\- ][^_.\- /]*")
+_BEGINNING: Final = re.compile(r"[^_.\- /]*[_.\- ]")
+
+
+@dataclass(frozen=True)
+class _Affix:
+    """What names of files have around what images and masks have in common.
+
+    Attributes:
+        prefix: Before it; of the file's name, not of folders'.
+        suffix: After it.
+        kind: ``image`` or ``mask``.
+
+    Raises:
+        ConfigError: One is no text.
+    """
+
+    prefix: str
+    suffix: str
+    kind: str
+
+    def __post_init__(self) -> None:
+        for key, text in self._settings.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"data.dataset.{key}={text} has to be text, such as _mask or mask_, or '' for none.")
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return {f"{self.kind}_prefix": self.prefix, f"{self.kind}_suffix": self.suffix}
+
+    def shared(self, name: str) -> str | None:
+        """What a name, ``site_1/mask_b``, has in common with that of the other kind; None if it lacks one of these."""
+        folders, slash, file = name.rpartition("/")
+        if not (file.startswith(self.prefix) and file.endswith(self.suffix)):
+            return None
+        return f"{folders}{slash}{file.removeprefix(self.prefix).removesuffix(self.suffix)}"
+
+    def __str__(self) -> str:
+        return " ".join(f"data.dataset.{key}={text}" for key, text in self._settings.items() if text)
 
 
 class Folder(FileDataset):
@@ -38,7 +77,8 @@ class Folder(FileDataset):
     ``SPLIT/masks/NAME.png``; a name may have folders in it, ``site_1/b``. The classes file, see `read_classes`, names
     the classes in the order of their train ids. What masks are read by, see `OwnMasks`.
 
-    A few pairs are read at once, so that a classes file that does not fit shows before the first step.
+    A few pairs are read at once, so that a classes file that does not fit shows before the first step; of what cannot
+    be decoded among them the first is noted.
 
     Args:
         root: The folder.
@@ -50,6 +90,10 @@ class Folder(FileDataset):
         masks: What masks are read by: ``"auto"``, ``"values"`` or ``"colors"``.
         image_suffix: What the names of images have after what image and mask have in common; others are left out.
         mask_suffix: The same of masks: ``"_mask"`` for ``a.jpg`` and ``a_mask.png``.
+        image_prefix: What they have before it; in folders inside, the files and not the folders.
+        mask_prefix: The same of masks: ``"mask_"`` for ``a.jpg`` and ``mask_a.png``.
+        image_range: The values of images that become black and white, for images of more than 8 bits a channel;
+            ``None``: there are none such.
         transform: Augmentation.
 
     Raises:
@@ -69,22 +113,30 @@ class Folder(FileDataset):
         masks: Reading = "auto",
         image_suffix: str = "",
         mask_suffix: str = "",
+        image_prefix: str = "",
+        mask_prefix: str = "",
+        image_range: Sequence[float] | None = None,
         transform: Transform | None = None,
     ) -> None:
         check_choice("split", split, get_args(Split), _NAME)
         check_choice("data.dataset.masks", masks, get_args(Reading), _NAME)
-        for key, suffix in {"image_suffix": image_suffix, "mask_suffix": mask_suffix}.items():
-            if not isinstance(suffix, str):
-                raise ConfigError(f"data.dataset.{key}={suffix} has to be text, such as _mask, or '' for none.")
+        affixes = {
+            "images": _Affix(image_prefix, image_suffix, "image"),
+            "masks": _Affix(mask_prefix, mask_suffix, "mask"),
+        }
         folder = existing_folder(root, "Data", _LAYOUTS)
         content = read_classes(folder, classes)
         self.labels = self.labels_for(root, classes, first_value, values)
         decode = OwnMasks(content, ignore, first_value, values, masks)
         self._swallows = ignore == IGNORE_INDEX and masks != "colors" and values is None
-        super().__init__(_pairs(folder, split, image_suffix, mask_suffix), decode, transform)
+        seen = checked_range(image_range)
+        super().__init__(_pairs(folder, split, affixes), decode, transform, seen)
         if not collecting():  # who collects problems reads every mask anyway
             for index in range(0, len(self), -(-len(self) // _TRIED)):
-                self.read(index)
+                try:
+                    self.read(index)
+                except UnreadableError as error:  # which says nothing about the others
+                    self.unreadable = self.unreadable or error
 
     @classmethod
     def labels_for(
@@ -113,11 +165,8 @@ class Folder(FileDataset):
         )
 
 
-def _pairs(folder: Path, split: Split, image_suffix: str, mask_suffix: str) -> list[Pair]:
-    layouts = [
-        {f"{kind}/{split}": kind for kind in ("images", "masks")},
-        {f"{split}/{kind}": kind for kind in ("images", "masks")},
-    ]
+def _pairs(folder: Path, split: Split, affixes: Mapping[str, _Affix]) -> list[Pair]:
+    layouts = [{f"{kind}/{split}": kind for kind in affixes}, {f"{split}/{kind}": kind for kind in affixes}]
     parts = next((names for names in layouts if any((folder / name).is_dir() for name in names)), None)
     if parts is None:
         raise MissingSplitError(f"The data folder {folder} has no split {split!r}. {_LAYOUTS}")
@@ -126,8 +175,7 @@ def _pairs(folder: Path, split: Split, image_suffix: str, mask_suffix: str) -> l
     if not any(found):
         raise DataError(f"There are no image files in {' and '.join(str(folder / name) for name in parts)}. {_LAYOUTS}")
     images, masks = (
-        _without(suffix, files, folder / name)
-        for suffix, files, name in zip((image_suffix, mask_suffix), found, parts, strict=True)
+        _shared(affixes[kind], files, folder / name) for (name, kind), files in zip(parts.items(), found, strict=True)
     )
     where = f"{split} at {folder}"
     if not images.keys() & masks.keys():
@@ -135,27 +183,29 @@ def _pairs(folder: Path, split: Split, image_suffix: str, mask_suffix: str) -> l
     return match(images, masks, sorted(images.keys() | masks.keys()), where, lambda name: name.replace("/", "_"))
 
 
-def _without(suffix: str, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Files whose names end in a suffix, by the names without it."""
-    others = [path.name for name, path in files.items() if not name.endswith(suffix)]
-    say_left_out(str(folder), {f"without {suffix!r} at the end of their names": others} if others else {})
-    return {name.removesuffix(suffix): path for name, path in files.items() if name.endswith(suffix)}
+def _shared(affix: _Affix, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Files whose names have a prefix and a suffix, by the names without them."""
+    names = {name: affix.shared(name) for name in files}
+    others = [files[name].name for name, shared in names.items() if shared is None]
+    say_left_out(str(folder), {f"without {affix}": others} if others else {})
+    return {shared: files[name] for name, shared in names.items() if shared is not None}
 
 
 def _proposal(images: Collection[str], masks: Collection[str]) -> str:
-    """The suffixes with which names of images and masks would be the same, for a message; empty if there are none."""
-    for image_suffix, mask_suffix in product(_endings(images), _endings(masks)):
-        names = {name.removesuffix(image_suffix) for name in images if name.endswith(image_suffix)}
-        fitting = names & {name.removesuffix(mask_suffix) for name in masks if name.endswith(mask_suffix)}
+    """The affixes with which names of images and masks would be the same, for a message; empty if there are none."""
+    for of_images, of_masks in product(_affixes(images, "image"), _affixes(masks, "mask")):
+        names = {shared for name in images if (shared := of_images.shared(name)) is not None}
+        fitting = names & {shared for name in masks if (shared := of_masks.shared(name)) is not None}
         if 2 * len(fitting) > len(names):
-            given = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
-            settings = " ".join(f"data.dataset.{key}={suffix}" for key, suffix in given.items() if suffix)
+            settings = " ".join(text for text in (str(of_images), str(of_masks)) if text)
             return f" ({len(fitting)} of {len(names)} names fit with {settings})"
     return ""
 
 
-def _endings(names: Collection[str]) -> list[str]:
-    """What names may end in, the shortest first: nothing, or parts of them that begin at a separator."""
-    ends = {name[found.start() :] for name in names for found in _ENDING.finditer(name)}
-    often = [end for end in ends if 3 * sum(name.endswith(end) for name in names) >= len(names)]  # beside a_color.png
-    return ["", *sorted(often, key=lambda end: (len(end), end))]
+def _affixes(names: Collection[str], kind: str) -> list[_Affix]:
+    """What many names have in common, the shortest first: nothing, or parts that end or begin at a separator."""
+    files = [name.rpartition("/")[2] for name in names]
+    found = {_Affix("", file[place.start() :], kind) for file in files for place in _ENDING.finditer(file)}
+    found |= {_Affix(file[: place.end()], "", kind) for file in files for place in _BEGINNING.finditer(file)}
+    often = [one for one in found if 3 * sum(one.shared(file) is not None for file in files) >= len(files)]
+    return [_Affix("", "", kind), *sorted(often, key=lambda one: (len(str(one)), str(one)))]  # beside a_color.png

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from contextrast.data.orientation import TAGS, Header
-from contextrast.errors import DataError, check_number
+from contextrast.errors import DataError, UnreadableError, check_number
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "JPEG2000")
 """What files are opened as. Pillow knows others, whatever the suffix: it has Ghostscript run an EPS file's program."""
@@ -29,13 +29,15 @@ def opened(path: Path) -> Iterator[ImageFile]:
     """Open an image file of one picture; what goes wrong inside the ``with`` is said with its path.
 
     Raises:
-        DataError: The file is missing, truncated, no image, has several pages or frames, or its header promises too
+        UnreadableError: The file is truncated or no image.
+        DataError: It is missing, has several pages or frames, or its header promises too
             many pixels.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device read without end
             raise DataError(f"{path} is no regular file. Leave it out, or write the image into a file.")
-        with Image.open(path, formats=FORMATS) as file:
+        # Not by its path: pillow would map a grey TIFF into memory, and mix up width and height where its tag turns it.
+        with path.open("rb") as content, Image.open(content, formats=FORMATS) as file:
             _refuse_bomb(file.width * file.height)
             _refuse_frames(file, path)
             yield file
@@ -47,13 +49,14 @@ def opened(path: Path) -> Iterator[ImageFile]:
             "contextrast-predict takes it with max_megapixels=N."
         ) from error
     except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path} cannot be decoded ({error}). It is truncated or no image of the formats that are read "
+        raise UnreadableError(
+            f"{path} cannot be decoded. It is truncated or no image of the formats that are read "
             f"({', '.join(FORMATS)}): fetch it again, or convert it."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
-        raise DataError(f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again.") from error
+        text = f"{path} cannot be decoded ({error}). It is truncated or no image: fetch it again."
+        raise UnreadableError(text) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextrast.data.classes_file import FORMAT, ClassesFile
-from contextrast.data.decoding import (
+from contextrast.data.decoding import Picture
+from contextrast.data.formats import opened
+from contextrast.data.labels import IGNORE_INDEX
+from contextrast.data.masks import (
     MAX_VALUE,
     UNKNOWN,
     Color,
     ColorMap,
     MaskFile,
-    Picture,
     of_classes,
     read_colors,
     read_mask_file,
 )
-from contextrast.data.formats import opened
-from contextrast.data.labels import IGNORE_INDEX
 from contextrast.errors import ConfigError, DataError
 
 Reading = Literal["auto", "values", "colors"]

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from contextrast.data.decoding import check_mask_file
 from contextrast.data.formats import header, image_size, opened
 from contextrast.data.images import images_of, is_image
+from contextrast.data.masks import check_mask_file
 from contextrast.data.orientation import Tagged, text
 from contextrast.data.problems import collecting, fail_if
 from contextrast.data.text_files import normal

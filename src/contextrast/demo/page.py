@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contextrast.data.decoding import Picture
+from contextrast.data.depth import Range
 from contextrast.data.labels import LabelTable
 from contextrast.demo.uploads import Uploads
 from contextrast.errors import DataError, check_number
@@ -43,7 +44,13 @@ class Shown:
     segment: Callable[[Picture], Ids]
 
 
-def build(networks: Sequence[Shown], folder: Path, alpha: float = 0.5, megapixels: float = 25.0) -> Any:
+def build(
+    networks: Sequence[Shown],
+    folder: Path,
+    alpha: float = 0.5,
+    megapixels: float = 25.0,
+    image_range: Range | None = None,
+) -> Any:
     """The page, as Gradio's ``Blocks``.
 
     Args:
@@ -52,6 +59,7 @@ def build(networks: Sequence[Shown], folder: Path, alpha: float = 0.5, megapixel
             when it ends.
         alpha: Opacity of the classes to begin with, 0..1.
         megapixels: The largest image, in millions of pixels.
+        image_range: The values of images that become black and white; None: those of 8 bits a channel.
 
     Raises:
         ConfigError: If the extra ``demo`` is not installed, or a number is out of range.
@@ -60,7 +68,7 @@ def build(networks: Sequence[Shown], folder: Path, alpha: float = 0.5, megapixel
     check_number("max_megapixels", megapixels, above=True)
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # the only way to tell Gradio, which asks for it now and at the launch
     gradio = _gradio()
-    uploads = Uploads(folder, int(megapixels * 1e6))
+    uploads = Uploads(folder, int(megapixels * 1e6), image_range)
     segmenting = threading.Lock()  # decoding takes place beside it; two images in a network take twice the memory
 
     def segmented(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.depth import Range
 from contextrast.data.formats import image_size
 from contextrast.errors import DataError
 
@@ -23,11 +24,13 @@ class Uploads:
     Args:
         folder: An empty folder that nobody else can read.
         pixels: The largest image that is decoded.
+        image_range: The values of images that become black and white; None: those of 8 bits a channel.
     """
 
-    def __init__(self, folder: Path, pixels: int) -> None:
+    def __init__(self, folder: Path, pixels: int, image_range: Range | None = None) -> None:
         self.folder = folder.resolve()
         self.pixels = pixels
+        self.image_range = image_range
         self._lock = threading.Lock()
         self._of_session: dict[str, set[Path]] = defaultdict(set)
 
@@ -55,7 +58,7 @@ class Uploads:
                 f"The image has {width} x {height} pixels, and this page takes {self.pixels / 1e6:g} million. Make it "
                 "smaller, or use contextrast-predict."
             )
-        return decode_image(file)
+        return decode_image(file, image_range=self.image_range)
 
     def of_session(self, session: str) -> Path:
         """The folder for what is made for a session."""

@@ -10,7 +10,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
 
-from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.decoding import Picture
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import ConfigError, DataError, check_number
 from contextrast.predicting.predictor import Predictor
@@ -148,7 +148,7 @@ def write_predictions(predictor: Predictor, images: Iterable[tuple[Path, Path]],
     failures = []
     for path, name in images:
         try:
-            results.write(predictor, decode_image(path), name)
+            results.write(predictor, predictor.read(path), name)
         except DataError as error:
             failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
     return failures

@@ -1,8 +1,9 @@
 """A trained network as a function from a picture to train ids."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contextrast.checkpoints.contents import load_checkpoint
-from contextrast.data.decoding import Picture
+from contextrast.data.decoding import Picture, decode_image
+from contextrast.data.depth import Range, checked_range
 from contextrast.data.labels import LabelTable
 from contextrast.export import is_export, load_export
 from contextrast.models import InferenceProtocol, Network, Tile
@@ -26,6 +28,7 @@ class Predictor:
         protocol: How pictures are looked at.
         device: Where they are.
         knows_probabilities: Whether those of `tiles` are the network's; an export with the argmax inside has none.
+        image_range: The values of image files that become black and white; None: those of 8 bits a channel.
     """
 
     network: Network
@@ -33,6 +36,15 @@ class Predictor:
     protocol: InferenceProtocol
     device: torch.device
     knows_probabilities: bool = True
+    image_range: Range | None = None
+
+    def read(self, path: Path) -> Picture:
+        """Decode an image file as a viewer shows it, RGB uint8 ``[H, W, 3]``.
+
+        Raises:
+            DataError: As `decode_image`.
+        """
+        return decode_image(path, image_range=self.image_range)
 
     @torch.inference_mode()
     def __call__(self, image: Picture) -> NDArray[np.uint8]:
@@ -58,7 +70,11 @@ class Predictor:
 
 
 def load_predictor(
-    path: str | Path, protocol: InferenceProtocol, device: torch.device, trusted: bool = False
+    path: str | Path,
+    protocol: InferenceProtocol,
+    device: torch.device,
+    trusted: bool = False,
+    image_range: Sequence[float] | None = None,
 ) -> Predictor:
     """Load the network of a checkpoint, or one that was exported.
 
@@ -67,12 +83,25 @@ def load_predictor(
         protocol: How pictures are looked at.
         device: Where to predict.
         trusted: Whether an export may be read that can execute code.
+        image_range: The values of image files that become black and white; None: as in training.
 
     Raises:
         ContextrastError: If there is none, or it cannot be used.
     """
     if is_export(path):
         exported = load_export(path, device, trusted)
-        return Predictor(exported, exported.labels, protocol, device, exported.knows_probabilities)
+        seen = trained_range(exported.data) if image_range is None else checked_range(image_range)
+        return Predictor(exported, exported.labels, protocol, device, exported.knows_probabilities, seen)
     checkpoint = load_checkpoint(path)
-    return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device)
+    seen = trained_range(checkpoint.data) if image_range is None else checked_range(image_range)
+    return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device, image_range=seen)
+
+
+def trained_range(data: Mapping[str, Any] | None) -> Range | None:
+    """The image range that settings of data have; None if they have none.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    dataset = (data or {}).get("dataset")
+    return checked_range(dataset.get("image_range")) if isinstance(dataset, Mapping) else None

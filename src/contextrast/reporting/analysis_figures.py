@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from contextrast.data.drawing import legend_below
 from contextrast.data.labels import LabelTable
 from contextrast.metrics.error_distance import ErrorCurve
 from contextrast.reporting.figures import Picture
@@ -38,7 +39,7 @@ def error_distance_figure(curves: Mapping[str, Sequence[ErrorCurve]], titles: Se
     """
     width = max(5.0, 1.0 + _PANEL * len(titles))
     figure = Figure(figsize=(width, 4.9), dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(
         2, len(titles), sharex="col", sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
     )
@@ -46,7 +47,7 @@ def error_distance_figure(curves: Mapping[str, Sequence[ErrorCurve]], titles: Se
         for curve, (above, below) in zip(of_stages, axes.T, strict=True):
             _draw_curve(curve, above, below, number)
     for name, (above, below) in zip(titles, axes.T, strict=True):
-        above.set_title(name, fontsize=10)
+        above.set_title(name, fontsize=10, parse_math=False)
         below.set_yscale("log")
         below.set_xlabel("distance to the error boundary\n(pixels of the stage's grid)", fontsize=9)
         below.xaxis.get_major_locator().set_params(integer=True)
@@ -57,11 +58,12 @@ def error_distance_figure(curves: Mapping[str, Sequence[ErrorCurve]], titles: Se
     axes[0, 0].set_ylabel("mean cosine to\nthe true class's anchor")
     axes[1, 0].set_ylabel("error pixels")
     handles = [
-        Line2D([], [], color=_color(number), marker=_MARKERS[number % len(_MARKERS)], markersize=5, label=name)
-        for number, name in enumerate(curves)
+        Line2D([], [], color=_color(number), marker=_MARKERS[number % len(_MARKERS)], markersize=5)
+        for number in range(len(curves))
     ]
-    handles.append(Line2D([], [], color="0.4", linestyle="--", linewidth=1, label="correctly classified pixels"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, int(width // 3)), frameon=False, fontsize=9)
+    handles.append(Line2D([], [], color="0.4", linestyle="--", linewidth=1))
+    names = [*curves, "correctly classified pixels"]
+    legend_below(figure, handles, names, max(1, int(width // 3)), fontsize=9)
     return figure
 
 
@@ -84,22 +86,22 @@ def plane_figure(
     lines = math.ceil(len(present) / columns)
     size = (0.4 + _PANEL * len(titles), 0.7 + _PANEL * len(points) + 0.2 * lines)
     figure = Figure(figsize=size, dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(len(points), len(titles), squeeze=False)
     palette = np.array(labels.palette) / 255
     for (name, stages), row in zip(points.items(), axes, strict=True):
-        row[0].set_ylabel(name, fontsize=10)
+        row[0].set_ylabel(name, fontsize=10, parse_math=False)
         for (places, classes), panel in zip(stages, row, strict=True):
             panel.scatter(*places.T, s=7, c=palette[classes], edgecolors="0.3", linewidths=0.15)
             panel.set(xticks=(), yticks=())
     for name, panel in zip(titles, axes[0], strict=True):
-        panel.set_title(name, fontsize=10)
+        panel.set_title(name, fontsize=10, parse_math=False)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=palette[train_id], markeredgecolor="0.3", markeredgewidth=0.4)
         for train_id in present
     ]
     names = [labels.classes[train_id] for train_id in present]
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend_below(figure, handles, names, columns, fontsize=9)
     return figure
 
 

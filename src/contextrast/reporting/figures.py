@@ -118,9 +118,10 @@ def confusion_figure(confusion: NDArray[np.integer[Any]], classes: Sequence[str]
     figure = Figure(figsize=(side + 0.8, side), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(count), classes, rotation=90, fontsize=9)
-    axes.set_yticks(range(count), classes, fontsize=9)
-    axes.set(xlabel="predicted", ylabel="labelled", title=title)
+    axes.set_xticks(range(count), classes, rotation=90, fontsize=9, parse_math=False)
+    axes.set_yticks(range(count), classes, fontsize=9, parse_math=False)
+    axes.set(xlabel="predicted", ylabel="labelled")
+    axes.set_title(title, parse_math=False)
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="share of the labelled pixels")
     if count <= 25:
         for row, column in np.argwhere(shares >= 0.005):

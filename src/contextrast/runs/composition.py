@@ -7,6 +7,7 @@ import hydra
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ def register() -> None:
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), **options: Any) -> DictConfig:
-    """Compose a file of ``conf/`` as its command does.
+    """Compose a file of ``conf/`` as its command does, also inside of a command.
 
     Args:
         config_name: ``train``, ``evaluate``, ...
@@ -41,6 +42,8 @@ def compose(config_name: str, overrides: Sequence[str] = (), **options: Any) -> 
         HydraException: If it cannot be composed.
     """
     register()
+    if GlobalHydra.instance().is_initialized():  # inside of a command, whose Hydra looks in the same folders
+        return hydra.compose(config_name, list(overrides), **options)
     with initialize_config_dir(str(config_directory().resolve()), version_base="1.3"):
         return hydra.compose(config_name, list(overrides), **options)
 

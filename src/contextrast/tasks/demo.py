@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from contextrast.config import plain
 from contextrast.demo import Shown, build, launch
+from contextrast.errors import ConfigError
 from contextrast.models import InferenceProtocol
 from contextrast.models.devices import chosen_device
 from contextrast.predicting import load_predictor
@@ -35,10 +36,17 @@ def page(config: DictConfig, folder: Path) -> Any:
         ContextrastError: As `demo`.
     """
     device = chosen_device("device=", config.device)
-    protocol = InferenceProtocol.of(plain(config))
-    networks = []
+    settings = plain(config)
+    protocol = InferenceProtocol.of(settings)
+    networks, ranges = [], set()
     for asked in filter(None, (config.checkpoint, config.compare)):
         path = checkpoint_or_export(asked, Path(config.paths.runs))
-        predictor = load_predictor(path, protocol, device, config.trusted)
+        predictor = load_predictor(path, protocol, device, config.trusted, settings["image_range"])
+        ranges.add(predictor.image_range)
         networks.append(Shown(str(path), predictor.labels, predictor))
-    return build(networks, folder, config.alpha, config.max_megapixels)
+    if len(ranges) > 1:
+        raise ConfigError(
+            "checkpoint and compare were trained with different data.dataset.image_range, and images are read once for "
+            "both: set image_range=[LEAST,MOST]."
+        )
+    return build(networks, folder, config.alpha, config.max_megapixels, ranges.pop())

@@ -26,7 +26,7 @@ from contextrast.runs.loggers import finish_loggers
 from contextrast.runs.rules import device_count
 from contextrast.tasks.chosen import with_checkpoint
 from contextrast.terminal import say, show
-from contextrast.training.assembly import build_datamodule, build_trainer
+from contextrast.training.assembly import build_datamodule, build_each, build_trainer
 
 
 def evaluate(config: DictConfig) -> None:
@@ -132,8 +132,8 @@ def build_evaluations(
 
 def run(config: DictConfig, evaluations: Mapping[str, EvaluationModule], split: Split) -> dict[str, dict[str, Any]]:
     """Run each evaluation, print its tables, and return its numbers as plain containers: the same in all processes."""
-    loggers = [instantiate(logger) for logger in config.logger.values()]
-    callbacks = [instantiate(callback) for callback in config.callbacks.values()]
+    loggers = build_each(config, "logger")
+    callbacks = build_each(config, "callbacks")
     results = {}
     failed = True
     try:

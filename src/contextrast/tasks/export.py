@@ -10,8 +10,9 @@ from contextrast.config import instantiate
 from contextrast.data.decoding import decode_image
 from contextrast.data.images import find_images
 from contextrast.data.pairing import given_path
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
+from contextrast.predicting import trained_range
 from contextrast.runs.files import write_json
 from contextrast.tasks.chosen import with_checkpoint
 from contextrast.terminal import say
@@ -25,13 +26,15 @@ def export(config: DictConfig) -> None:
     """
     config = with_checkpoint(config)
     run_dir = Path(config.paths.run_dir)
+    check_number("tolerance", config.tolerance)
     form: Format = instantiate(config.format)
     target = run_dir / form.name
     if target.exists():
         raise ConfigError(f"{target} exists. Nothing was changed: choose another hydra.run.dir, or remove it.")
     checkpoint = load_checkpoint(config.checkpoint)
     given = [] if config.images is None else find_images("images", str(given_path("images", config.images)))
-    pictures = [photograph(), *(decode_image(path) for path, _ in given)]
+    seen = trained_range(checkpoint.data)
+    pictures = [photograph(), *(decode_image(path, image_range=seen) for path, _ in given)]
     network = checkpoint.network()
     metadata: Metadata = describe(checkpoint, network, form.takes)
     run_dir.mkdir(parents=True, exist_ok=True)

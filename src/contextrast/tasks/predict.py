@@ -26,7 +26,8 @@ def predict(config: DictConfig) -> None:
     config = with_checkpoint(config)
     run_dir, settings = Path(config.paths.run_dir), plain(config)
     device = chosen_device("device=", config.device)
-    predictor = load_predictor(config.checkpoint, InferenceProtocol.of(settings), device, config.trusted)
+    protocol, image_range = InferenceProtocol.of(settings), settings["image_range"]
+    predictor = load_predictor(config.checkpoint, protocol, device, config.trusted, image_range)
     results = Results(run_dir, predictor.labels, *(settings[key] for key in ("outputs", "values", "overlay_alpha")))
     path = given_path("input", config.input)
     images = find_images("input", str(path), earlier_results(path))

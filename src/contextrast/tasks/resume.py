@@ -17,6 +17,7 @@ from contextrast.runs.reading import load
 from contextrast.runs.recorded_overrides import recorded_overrides
 from contextrast.runs.settings import by_key, differences, differing_keys, executions, results
 from contextrast.tasks.chosen import LAST, find_checkpoint
+from contextrast.tasks.old_records import recorded_settings
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def refuse_other_run(path: Path, settings: Mapping[str, Any], step: int) -> None
     Raises:
         ConfigError: If the settings are others, or the run is finished.
     """
-    config = load(path.parents[1] / "config.yaml") or {}
+    config = recorded_settings(path.parents[1], settings)
     recorded, asked = _ONE_DEVICE | results(config), _ONE_DEVICE | results(settings)
     wrong = [key for key in differing_keys([recorded, asked]) if key not in _LONGER]
     if set(wrong) & set(_BATCH) and _product(recorded, _BATCH) == _product(asked, _BATCH) is not None:

@@ -20,6 +20,7 @@ from contextrast.runs.reading import load
 from contextrast.runs.records import ERROR_FILE, headline
 from contextrast.runs.rules import device_count
 from contextrast.runs.settings import by_key, changes_result, differences, differing_keys, results
+from contextrast.tasks.old_records import recorded_settings
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def finished_before(config: Mapping[str, Any], run_dir: Path) -> float | None:
     metrics = load(run_dir / "metrics.json")
     if metrics is None:
         return None
-    recorded, asked = results(load(run_dir / "config.yaml") or {}), results(config)
+    recorded, asked = results(recorded_settings(run_dir, config)), results(config)
     if keys := differing_keys([recorded, asked]):
         raise ConfigError(
             f"{run_dir} holds a finished run of other settings ({differences(recorded, asked, keys)}). Its results "

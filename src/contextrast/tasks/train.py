@@ -18,7 +18,7 @@ from contextrast.callbacks.interruption import RunStopped
 from contextrast.callbacks.wandb_table import PredictionsTable
 from contextrast.checkpoints.contents import described
 from contextrast.checkpoints.files import ReadCheckpoint, valid_checkpoint
-from contextrast.config import instantiate, plain
+from contextrast.config import plain
 from contextrast.data import SegmentationDataModule
 from contextrast.errors import ConfigError, LostProcessError, check_number
 from contextrast.reporting.tables import per_class_table
@@ -31,7 +31,7 @@ from contextrast.tasks.chosen import LAST, find_checkpoint, link_latest
 from contextrast.tasks.resume import checkpoint_of_job, refuse_other_run
 from contextrast.tasks.sweeps import finished_before, in_sweep, join_tasks, refuse_shared_process
 from contextrast.terminal import show
-from contextrast.training.assembly import build_datamodule, build_module, build_trainer
+from contextrast.training.assembly import build_datamodule, build_each, build_module, build_trainer
 from contextrast.training.host_memory import collecting_often, keep_freed_memory
 from contextrast.training.module import SegmentationModule
 
@@ -88,7 +88,7 @@ def fit(config: DictConfig, settings: dict[str, Any], run_dir: Path, callbacks: 
     begun.append(Beginning(settings, datamodule, begun_from))
     save_settings(settings, run_dir)
     rank_zero_only(link_latest)(run_dir, Path(config.paths.runs))
-    loggers = [instantiate(logger) for logger in config.logger.values()]
+    loggers = build_each(config, "logger")
     failed = True
     try:
         followers = [*begun, *built_callbacks(config, loggers), *callbacks]
@@ -187,8 +187,8 @@ def save_settings(settings: dict[str, Any], run_dir: Path) -> None:
 
 def built_callbacks(config: DictConfig, loggers: Sequence[Logger]) -> list[pl.Callback]:
     """The configured callbacks, and those that a W&B run brings along."""
-    callbacks = [instantiate(callback) for callback in config.callbacks.values() if callback]  # {} is an empty place
-    return callbacks + [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
+    tables = [PredictionsTable(logger) for logger in loggers if isinstance(logger, RunWandb)]
+    return [*build_each(config, "callbacks"), *tables]
 
 
 def measure_last_step(trainer: pl.Trainer, module: SegmentationModule, datamodule: SegmentationDataModule) -> None:

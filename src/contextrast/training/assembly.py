@@ -100,6 +100,29 @@ def _try_out(optimizer: OptimizerFactory, scheduler: SchedulerFactory | None) ->
         raise ConfigError(f"The settings of {setting} are refused: {first_line(error)}.") from error
 
 
+def build_each(config: DictConfig, section: str) -> list[Any]:
+    """The objects that a section of settings describes, in their order; null leaves one out, or all.
+
+    Args:
+        config: A command's composed configuration.
+        section: ``callbacks`` or ``logger``.
+
+    Raises:
+        ConfigError: If an entry describes none.
+    """
+    entries = config.get(section)
+    if entries is None:
+        return []
+    if not isinstance(entries, DictConfig):
+        raise ConfigError(f"{section}={entries!r} is no section of settings. Choose a file of conf/{section}, or null.")
+    for name, entry in entries.items():
+        if not (entry is None or (isinstance(entry, DictConfig) and "_target_" in entry)):
+            raise ConfigError(
+                f"{section}.{name!s}={entry!r} describes no object: it has no _target_; null leaves it out."
+            )
+    return [instantiate(entry) for entry in entries.values() if entry is not None]
+
+
 def build_trainer(
     config: DictConfig,
     loggers: Sequence[Logger],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contextrast.data import FileDataset, LabelTable
 from contextrast.data.dataset import Transform
-from contextrast.data.decoding import ValueMap
+from contextrast.data.masks import ValueMap
 from contextrast.data.pairing import image_files, match
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.collective import sum_over_ranks, world_size
 from contextrast.contrast.rows import at_least_float32
-from contextrast.errors import ConfigError
+from contextrast.errors import check_number
 
 
 class LovaszSoftmax(nn.Module):
@@ -40,13 +40,12 @@ class LovaszSoftmax(nn.Module):
         ignore_index: Label of pixels that take part in nothing.
 
     Raises:
-        ConfigError: If there is not one level.
+        ConfigError: If levels are no whole number from 1 to 2^20.
     """
 
     def __init__(self, levels: int = 1024, ignore_index: int = 255) -> None:
         super().__init__()
-        if levels < 1:
-            raise ConfigError(f"levels must be at least 1, got {levels}")
+        check_number("levels", levels, 1, 2**20, whole=True)  # times classes they are numbered in 32 bits
         self.levels = levels
         self.ignore_index = ignore_index
 
