@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.taps import Taps, nameable
+from contextrast.contrast.taps import Taps, blank, nameable
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network
 from contextrast.models.contrasted import ContrastOn, contrasted_modules
@@ -64,7 +64,7 @@ class Segmenter(nn.Module):
         stages: Numbers of the encoder's stages that are contrasted, where ``contrast_on`` is ``encoder``.
         contrast_on: Which feature maps are contrasted: ``encoder``, those of ``stages``; ``decoder``, the maps of
             several strides that a decoder makes; or names of modules inside the network, shallowest first, whose
-            outputs are taken (``["encoder.layer1", "decoder.p3"]``).
+            outputs are taken (``["encoder.layer1", "decoder.p3"]``); ``encoder.2`` is stage 2 of the encoder.
         **architecture_options: Further arguments of the architecture's constructor (``decoder_pyramid_channels=256``).
 
     Attributes:
@@ -120,7 +120,7 @@ class Segmenter(nn.Module):
         elif encoder_weights is not None and (network is not None or encoder_weights != IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
         self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on))
-        facts = probe(self.network, self.name, self._taps)
+        facts = probe(self.network, self.name, self._taps, self.mean.shape[1])
         if facts.classes != num_classes:
             raise ConfigError(
                 f"{self.name} answers with {facts.classes} channels for {num_classes} classes. Its last layer needs as "
@@ -159,7 +159,7 @@ class Segmenter(nn.Module):
             ConfigError: If the encoder has no such stage.
         """
         if not self._available:
-            image = torch.zeros(1, 3, 2 * self.smallest_side, 2 * self.smallest_side, device=self.mean.device)
+            image = blank(self.network, 2 * self.smallest_side, self.mean.shape[1])
             raise ConfigError(
                 f"{setting}: {self.name} has no numbered stages, as it is not built of encoder, decoder and "
                 "segmentation_head. Name the modules whose outputs are contrasted, model.contrast_on=[NAME,...], "
