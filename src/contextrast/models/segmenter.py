@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.taps import Taps, blank, nameable
 from contextrast.errors import ConfigError
-from contextrast.models.build import IMAGENET, build_network
+from contextrast.models.build import IMAGENET, build_network, refuse_names
 from contextrast.models.contrasted import ContrastOn, contrasted_modules
 from contextrast.models.forward_pass import encoder_of, forward_pass, segment
 from contextrast.models.network_weights import load_network_weights
@@ -26,12 +26,14 @@ class TrainingPass(NamedTuple):
         features: The feature maps that are contrasted, ``[B, C_i, H/s_i, W/s_i]``, see the segmenter's `contrast_on`.
         maps: All of the encoder's maps by number, the image first; empty where a network has no numbered ones.
         auxiliary: Auxiliary logits ``[B, N, h, w]`` where the network computes some itself, as OCRNet does.
+        answer: What the network answered, where it has a loss of its own, see :meth:`Segmenter.own_loss`.
     """
 
     logits: Tensor
     features: list[Tensor]
     maps: Sequence[Tensor]
     auxiliary: Tensor | None
+    answer: Any = None
 
 
 class Segmenter(nn.Module):
@@ -111,7 +113,7 @@ class Segmenter(nn.Module):
             self.name = f"{architecture} over {encoder}"
             self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
         else:
-            _refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
+            refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
             self.network = network if isinstance(network, nn.Module) else network(num_classes=num_classes)
             self.name = type(self.network).__name__
             encoder_weights = None if encoder_weights == LITE0 else encoder_weights  # the default, for that encoder
@@ -134,7 +136,7 @@ class Segmenter(nn.Module):
             self.network.get_parameter(parameter).requires_grad_(False)
         self.has_auxiliary_logits = facts.auxiliary
         self._available = {number: size for number, size in enumerate(facts.maps) if number > 0 and size[0] > 0}
-        self.stages = tuple(stages) if contrast_on == "encoder" else ()
+        self.stages = () if self._taps.names else tuple(stages)
         sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in self.stages] or facts.named
         self.stage_names = self._taps.names or tuple(f"stage{stage}" for stage in self.stages)
         self.stage_channels = tuple(channels for channels, _ in sizes)
@@ -246,8 +248,20 @@ class Segmenter(nn.Module):
                 f"Images of {height}x{width} (height x width) cannot be trained on: stage grids need multiples of "
                 f"{self.stride}. Pad image and mask to {height + bottom}x{width + right}."
             )
-        logits, maps, auxiliary, named = forward_pass(self.network, image, self._taps, self.resize)
-        return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary)
+        logits, maps, auxiliary, named, answer = forward_pass(self.network, image, self._taps, self.resize)
+        return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary, answer)
+
+    def own_loss(self, seen: TrainingPass, target: Tensor) -> Tensor | None:
+        """The loss by which the network itself learns in place of one of its logits; None where it has none.
+
+        Args:
+            seen: One pass.
+            target: ``[B, H, W]`` class ids.
+        """
+        if seen.answer is None:
+            return None
+        loss: Tensor = cast("Any", self.network).own_loss(seen.answer, target)
+        return loss
 
     def compile_training(self) -> None:
         """Compile :meth:`forward_training` in place, as ``compile()`` of torch's modules does their ``forward``."""
@@ -273,20 +287,6 @@ class Segmenter(nn.Module):
                 f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
                 "value per channel. Set data.batch_size to 2 or more on each device."
             )
-
-
-def _refuse_names(**settings: Any) -> None:
-    """Refuse settings that build a network, beside one that is given.
-
-    Raises:
-        ConfigError: If there are any.
-    """
-    given = [name for name, value in settings.items() if value is not None]
-    if given:
-        raise ConfigError(
-            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its "
-            "options under model.network, or leave model.network out."
-        )
 
 
 def _per_channel(name: str, values: Sequence[float]) -> Tensor:
