@@ -5,31 +5,33 @@
     python scripts/list_networks.py --weights hrnet_w48    # which file it starts from, and where people get it
 
 Numbers are counted, not typed: networks are built as configured (with random weights), operations are those that
-``torch.utils.flop_counter`` sees in a forward pass, memory is what autograd keeps for the backward pass, both on tensors
-without content. Published numbers, licences and weights are the lines ``# Published: ...``, ``# Licence: ...`` and
-``# Weights: ...`` of each file.
+``torch.utils.flop_counter`` sees in a forward pass, memory is what autograd keeps for the backward pass, both on
+tensors without content unless a network's code looks at it. Published numbers, licences and weights are the lines
+``# Published: ...``, ``# Licence: ...`` and ``# Weights: ...`` of each file.
 """
 
 import argparse
+import hashlib
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from contextrast.callbacks.summary import count_parameters
 from contextrast.config import instantiate
 from contextrast.contrast.heads import EmbeddingHeads
-from contextrast.contrast.taps import Taps
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, WeightsError
 from contextrast.folders import config_directory
 from contextrast.models import Segmenter
-from contextrast.models.forward_pass import forward_pass
 
 NUM_CLASSES = 19
 SIZE = (512, 1024)
@@ -44,9 +46,14 @@ def main() -> None:
     parser.add_argument(
         "--weights", action="store_true", help="show which weight files they take and where they are from"
     )
+    parser.add_argument("--file", type=Path, help="with --weights and one network: verify this file, or folder, for it")
     arguments = parser.parse_args()
     names = arguments.networks or complete()
     print("\n".join(weights(names) if arguments.weights else table(names)))
+    if arguments.file is not None:
+        if len(names) != 1:
+            raise ConfigError("--file is verified for one network: list_networks.py NETWORK --weights --file PATH")
+        print(verified(names[0], arguments.file))
 
 
 def complete() -> list[str]:
@@ -58,10 +65,10 @@ def complete() -> list[str]:
 def table(names: list[str]) -> list[str]:
     """Lines of the table."""
     return [
-        f"Parameters in millions for {NUM_CLASSES} classes; published: ours at the classes of the published number, and "
-        f"that; GFLOPs of the deployed network at {SIZE[0]}×{SIZE[1]}, a multiply-add counted as two; GB that training "
-        "keeps for the backward pass per image of that size, in float32 and without the loss; contrasted maps as name "
-        "or number: channels / stride.",
+        f"Parameters in millions for {NUM_CLASSES} classes; published: ours at the classes of the published number, "
+        f"and that; GFLOPs of the deployed network at {SIZE[0]}×{SIZE[1]}, a multiply-add counted as two; GB that "
+        "training keeps for the backward pass per image of that size, in float32 and without the loss; contrasted maps "
+        "as name or number: channels / stride.",
         "",
         "| `model=` | deployed | published | with heads | GFLOPs | GB | contrasted maps | licence |",
         "|---|---:|---|---:|---:|---:|---|---|",
@@ -76,6 +83,45 @@ def weights(names: list[str]) -> list[str]:
         path = existing(name)
         lines += [f"{name}: {licence(path)}", *(f"  model.{text}" for text in stated(path, "Weights")), ""]
     return lines[:-1]
+
+
+def verified(name: str, path: Path) -> str:
+    """What is found of a file for a network: that it is as its name says, and that the network takes it.
+
+    Args:
+        name: Of the network.
+        path: A file of its encoder or of the whole network, or a folder.
+
+    Raises:
+        WeightsError: If the hash is not that in its name, as torchvision has it, or the network takes it as neither.
+    """
+    said = "a folder"
+    if path.is_file():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        marked = re.search(r"-([0-9a-f]{8,})\.", path.name)
+        if marked is not None and not digest.startswith(marked[1]):
+            raise WeightsError(
+                f"{path} has SHA-256 {digest}, its name says {marked[1]}...: it is damaged, fetch it again."
+            )
+        said = f"SHA-256 {digest}{', as its name says' if marked else ''}"
+    try:
+        network, kind = _built(name, encoder_weights=str(path)), "encoder_weights"
+        entries = len(network.encoder.state_dict())
+    except WeightsError as error:
+        try:
+            network, kind = _built(name, weights=str(path), allow_class_mismatch=True), "weights"
+        except WeightsError:
+            raise error from None
+        entries = len(network.network.state_dict())
+    return f"{path}: {said}; model.{kind} takes it, its {entries} entries fit"
+
+
+def _built(name: str, **settings: Any) -> Segmenter:
+    """A network as configured, with other settings."""
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", [f"model={name}", "model.encoder_weights=null"]).model
+    network: Segmenter = instantiate(OmegaConf.merge(config, settings), num_classes=NUM_CLASSES)
+    return network
 
 
 def row(name: str) -> str:
@@ -109,10 +155,16 @@ def compared(path: Path, config: DictConfig, network: Segmenter) -> str:
 
 def operations(network: nn.Module) -> int:
     """Floating-point operations of one image in evaluation."""
+    counters: list[FlopCounterMode] = []
+
+    def counting() -> FlopCounterMode:
+        counters.append(FlopCounterMode(display=False))
+        return counters[-1]
+
     network.eval()
-    with _without_content(), FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, *SIZE))
-    return int(counter.get_total_flops())
+    with torch.no_grad():
+        _run(network, 1, counting)
+    return int(counters[-1].get_total_flops())
 
 
 def kept_for_backward(network: nn.Module) -> int:
@@ -126,16 +178,30 @@ def kept_for_backward(network: nn.Module) -> int:
             kept[storage._cdata] = storage  # held, so that no other one gets its place
         return tensor
 
+    def keeping() -> saved_tensors_hooks:
+        kept.clear()
+        return saved_tensors_hooks(keep, lambda tensor: tensor)
+
     network.train()
-    images = 2  # a single one is too few for batch norms behind a global pooling
-    with _without_content(), saved_tensors_hooks(keep, lambda tensor: tensor):
-        forward_pass(network, torch.empty(images, 3, *SIZE), Taps(network, ()))
+    images = 2 if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) else 1
+    _run(network, images, keeping)
     return sum(storage.nbytes() for storage in kept.values()) // images
 
 
-def _without_content() -> FakeTensorMode:
-    """Tensors with shapes alone; the network's weights are taken for such."""
-    return FakeTensorMode(allow_non_fake_inputs=True)
+def _run(network: nn.Module, images: int, watching: Callable[[], AbstractContextManager[Any]]) -> None:
+    """A pass over tensors that have shapes alone, or over zeros where the network's code looks at numbers.
+
+    Args:
+        network: The network, whose weights are taken for shapes.
+        images: Of the batch.
+        watching: Makes what watches a pass.
+    """
+    try:
+        with watching(), FakeTensorMode(allow_non_fake_inputs=True):
+            network(torch.empty(images, 3, *SIZE))
+    except DataDependentOutputException:
+        with watching():
+            network(torch.zeros(images, 3, *SIZE))
 
 
 def existing(name: str) -> Path:
