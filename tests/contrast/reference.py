@@ -7,12 +7,12 @@ from scipy import ndimage
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
-def on_grid(labels, height, width):
-    """nearest-exact, by torch's own interpolation."""
+def on_grid(labels, height, width, exact=False):
+    """nearest-exact, by torch's own interpolation; of labels, or of exact numbers."""
     resized = torch.nn.functional.interpolate(
         torch.as_tensor(labels)[:, None].double(), size=(height, width), mode="nearest-exact"
     )
-    return resized[:, 0].long().numpy()
+    return resized[:, 0].numpy() if exact else resized[:, 0].long().numpy()
 
 
 def region_of(target, prediction, n, error_map, ignore):
@@ -83,6 +83,7 @@ def pixel_anchor(
     ignore=255,
     anchor_negatives=0.0,
     reduce_negatives="sum",
+    pixel_weight=None,
 ):
     """Eqs. 1 to 4 with static fusion, and the options of Z: the pixel-anchor loss of all stages."""
     reduce = {"sum": np.sum, "mean": np.mean}[reduce_negatives]
@@ -106,6 +107,10 @@ def pixel_anchor(
             z = reduce(np.exp(negative)) if len(negative) else 0.0
             others = [np.exp(anchor @ other / temperature) for m, other in fused.items() if m != n]
             z += anchor_negatives * reduce(others) if others else 0.0
-            stage += np.mean([-np.log(np.exp(s) / (np.exp(s) + z)) for s in positive])
+            losses = [-np.log(np.exp(s) / (np.exp(s) + z)) for s in positive]
+            of_pixels = (
+                None if pixel_weight is None else on_grid(pixel_weight, *truth.shape[1:], exact=True)[truth == n]
+            )
+            stage += np.average(losses, weights=of_pixels)
         total += weights[i] * stage / max(1, len(anchors[i]))
     return total

@@ -180,8 +180,31 @@ def test_a_copy_of_the_network_alone_leaves_the_taps_with_the_original():
     torch.testing.assert_close(taps.take()[0], model.first(IMAGE))
 
 
+class Several(nn.Module):
+    """An encoder that hands the image on before its maps, and a layer on one of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.last = Maps(), nn.Conv2d(4, 5, 2, 2)
+
+    def forward(self, image):
+        return self.last(self.encoder(image)[1])
+
+
+class Maps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 4, 4)
+
+    def forward(self, image):
+        return [image, self.first(image)]
+
+
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("make", [lambda: (Fickle(), ["first", "second"]), lambda: (smp_fpn(), None)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: (Fickle(), ["first", "second"]), lambda: (Several(), ["encoder.1", "last"]), lambda: (smp_fpn(), None)],
+)
 def test_a_compiled_network_shows_the_same(backend, make):
     torch.compiler.reset()
     model, at = make()

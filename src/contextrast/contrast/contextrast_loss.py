@@ -9,6 +9,7 @@ from contextrast.contrast.contextual import ContextualContrast
 from contextrast.contrast.heads import EmbeddingHeads
 from contextrast.contrast.memory import AnchorMemory
 from contextrast.contrast.segmentation import ContrastiveLoss
+from contextrast.contrast.stages import weights_by_depth
 from contextrast.errors import ConfigError
 
 
@@ -20,7 +21,8 @@ class ContextrastLoss(ContrastiveLoss):
     Args:
         num_classes: N.
         in_channels: Channels C_i of the encoder stages, shallowest first.
-        stage_weights: λ_i.
+        stage_weights: λ_i, one for each map; by :func:`contextrast.contrast.stages.weights_by_depth` if not given,
+            0.1, 0.4, 0.7, 1.0 of four.
         alpha: α, the weight of the contrastive terms.
         start_step: Optimiser steps before which α is 0.
         warmup_steps: Steps over which α rises linearly from there; 0 is none.
@@ -46,7 +48,7 @@ class ContextrastLoss(ContrastiveLoss):
         self,
         num_classes: int,
         in_channels: Sequence[int],
-        stage_weights: Sequence[float] = (0.1, 0.4, 0.7, 1.0),
+        stage_weights: Sequence[float] | None = None,
         alpha: float = 0.1,
         start_step: int = 0,
         warmup_steps: int = 0,
@@ -64,10 +66,12 @@ class ContextrastLoss(ContrastiveLoss):
         base: nn.Module | None = None,
         ignore_index: int | None = 255,
     ) -> None:
+        if stage_weights is None:
+            stage_weights = weights_by_depth(len(in_channels))
         if len(in_channels) != len(stage_weights):
             raise ConfigError(
                 f"stage_weights has {len(stage_weights)} values for {len(in_channels)} feature maps: give one weight "
-                "for each map that is contrasted, shallowest first"
+                "for each map that is contrasted, shallowest first, or null for those that follow from their number"
             )
         heads = EmbeddingHeads(in_channels, embedding_dim)  # first, so that a seed's heads are the same in all variants
         running = None

@@ -14,8 +14,9 @@ from contextrast.contrast.losses import log_partition_over_negatives, pixel_anch
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors
 from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.rows import unit_length
+from contextrast.contrast.segments import sums_of_segments
 from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, check_stages, stage_pixels
+from contextrast.contrast.stages import StagePixels, check_stages, stage_pixels, to_grid
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
 
@@ -67,6 +68,8 @@ class ContextualContrast(Stateful):
         ConfigError: If there is no stage, or a value is out of range.
     """
 
+    weighs_pixels = True
+
     def __init__(
         self,
         num_classes: int,
@@ -106,13 +109,17 @@ class ContextualContrast(Stateful):
         self.anchor_negatives = float(anchor_negatives)
         self.reduce_negatives = reduce_negatives
 
-    def forward(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor, weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The term's parts, unweighted by α.
 
         Args:
             embeddings: Unit-length ``[B, D, H_i, W_i]``, shallowest stage first.
             target: Ground truth ``[B, H, W]``.
             prediction: The network's own classes ``[B, H, W]``, at the same resolution as the target.
+            weight: Weight of every pixel among the positives, ``[B, H, W]``; all equal if not given. Anchors and
+                negatives are those of all labelled pixels.
 
         Returns:
             ``{"pixel_anchor": scalar}``, and ``"anchor_anchor"`` with a memory.
@@ -124,12 +131,14 @@ class ContextualContrast(Stateful):
             seen = self._compare(embeddings, target, prediction)
             if self.running_anchors is not None and self.training:
                 self.running_anchors.observe(seen.own, seen.pixels)
+            weights, totals = self._weights(seen, weight)
             losses = [
-                weight * pixel_anchor_loss(similarity.positive, partition, pixels.classes, count)
-                for weight, similarity, partition, pixels, count in zip(
-                    self.stage_weights, seen.similarities, self._partitions(seen), seen.stages, seen.pixels, strict=True
+                stage_weight * pixel_anchor_loss(similarity.positive, partition, pixels.classes, total, of_pixels)
+                for stage_weight, similarity, partition, pixels, total, of_pixels in zip(
+                    self.stage_weights, seen.similarities, self._partitions(seen), seen.stages, totals, weights,
+                    strict=True,
                 )
-            ]
+            ]  # fmt: skip
             terms = {"pixel_anchor": torch.stack(losses).sum() * world_size()}
             if self.memory is not None:
                 terms["anchor_anchor"] = self.memory(_batch_anchors(seen), self.temperature)
@@ -176,6 +185,21 @@ class ContextualContrast(Stateful):
             )
             for log_sum, count, anchors, pixels in zip(sums, counts, seen.anchors, seen.pixels, strict=True)
         ]
+
+    @staticmethod
+    def _weights(seen: StageComparison, weight: Tensor | None) -> tuple[Sequence[Tensor | None], Tensor]:
+        """Weights of every stage's pixels, ``[P]`` each, and their sums by class over the global batch, ``[I, N]``.
+
+        None for equal weights, whose sums are the numbers of pixels.
+        """
+        if weight is None:
+            return [None] * len(seen.stages), seen.pixels
+        weights = [to_grid(weight, *stage.grid[1:]).flatten() for stage in seen.stages]
+        sums = [
+            sums_of_segments(of_pixels.unsqueeze(1), stage.classes.flatten(), stage.num_classes + 1)[:-1, 0]
+            for of_pixels, stage in zip(weights, seen.stages, strict=True)
+        ]
+        return weights, sum_over_ranks(torch.stack(sums))
 
     @staticmethod
     def _counts(seen: StageComparison) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from contextrast.contrast.rows import at_least_float32
 from contextrast.errors import ConfigError
 
 _HAS_ASSERTION = ("cpu", "cuda")  # devices with a kernel for torch._assert_async
@@ -42,6 +43,35 @@ def checked_labels(logits: Tensor, target: Tensor, num_classes: int, ignore_inde
     labels = target.long()
     _check_range(labels, num_classes, ignore_index)
     return labels
+
+
+def checked_weight(weight: Tensor, target: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor]:
+    """Refuse weights that are none of the target's pixels, and leave out pixels without weight.
+
+    Args:
+        weight: Floating ``[B, H, W]``, 0 or more.
+        target: Labels int64 ``[B, H, W]``.
+        ignore_index: Label of pixels that take part in nothing.
+
+    Returns:
+        The weights in float32 or wider, and the target with the ignore index where the weight is 0.
+
+    Raises:
+        ConfigError: If shape, dtype or device does not fit, or no label stands for pixels that take part in nothing.
+    """
+    if not isinstance(weight, Tensor) or weight.shape != target.shape or not weight.is_floating_point():
+        raise ConfigError(f"weight must be floating [B, H, W] = {list(target.shape)}, got {_described(weight)}")
+    if weight.device != target.device:
+        raise ConfigError(f"weight must be on the target's device {target.device}, got {weight.device}")
+    if ignore_index is None:
+        raise ConfigError("weight needs an ignore_index, for the label of pixels whose weight is 0")
+    if weight.device.type in _HAS_ASSERTION:
+        try:
+            torch._assert_async(((weight >= 0) & weight.isfinite()).all(), "weight must hold numbers of 0 or more")
+        except RuntimeError as error:
+            raise ConfigError("weight must hold numbers of 0 or more, one for each pixel") from error
+    weight = weight.detach()
+    return at_least_float32(weight), target.masked_fill(weight == 0, ignore_index)
 
 
 def check_features(features: Sequence[Tensor], logits: Tensor, device: torch.device) -> None:

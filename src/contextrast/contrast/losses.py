@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pixel_anchor_loss(positive: Tensor, log_partition: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
+def pixel_anchor_loss(
+    positive: Tensor, log_partition: Tensor, classes: Tensor, counts: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Pull all pixels of a class to its anchor and push the anchor's negatives away, for one stage.
 
     L = 1/|N_i| Σ_n 1/|V+| Σ_{v+} softplus(log Z^n − s(v+)), which is −log(e^s / (e^s + Z)) without overflow. The
@@ -17,7 +19,8 @@ def pixel_anchor_loss(positive: Tensor, log_partition: Tensor, classes: Tensor, 
         positive: s(v+) of every pixel to the anchor of its own class, ``[P]``.
         log_partition: log Z of every anchor, ``[N]``; -inf for an anchor without negatives.
         classes: True class of every pixel, any shape with P elements; N marks ignored pixels.
-        counts: Pixels of each class in the batch, ``[N]``.
+        counts: Pixels of each class in the batch, ``[N]``; with weights the sums of theirs.
+        weights: Weight of every pixel in the mean over its class's positives, ``[P]``; all equal if not given.
 
     Returns:
         Scalar ≥ 0, a graph-connected 0 where no class occurs.
@@ -25,8 +28,11 @@ def pixel_anchor_loss(positive: Tensor, log_partition: Tensor, classes: Tensor, 
     classes = classes.flatten()
     # One more bin, so that ignored pixels look up an anchor without negatives and weight 0.
     log_partition = F.pad(log_partition, (0, 1), value=-torch.inf)
-    weight = F.pad(torch.where(counts > 0, counts.clamp_min(1).reciprocal(), 0), (0, 1))
+    smallest = 1 if weights is None else torch.finfo(counts.dtype).tiny
+    weight = F.pad(torch.where(counts > 0, counts.clamp_min(smallest).reciprocal(), 0), (0, 1))
     losses = F.softplus(log_partition[classes] - positive)
+    if weights is not None:
+        losses = losses * weights
     return (losses * weight[classes]).sum() / (counts > 0).sum().clamp_min(1)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.base import WeightedLosses
-from contextrast.contrast.inputs import check_features, checked_labels
+from contextrast.contrast.inputs import check_features, checked_labels, checked_weight
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
 
@@ -99,14 +99,23 @@ class CrossEntropyLoss(SegmentationLoss):
         logits: Tensor,
         target: Tensor,
         features: Sequence[Tensor] = (),  # noqa: ARG002  (what a contrastive loss is called with)
+        weight: Tensor | None = None,
     ) -> LossTerms:
         """Loss of logits ``[B, N, H, W]`` against ``[B, H, W]``; features are not used.
 
+        Args:
+            logits: ``[B, N, H, W]``.
+            target: ``[B, H, W]``.
+            features: Not used.
+            weight: Weight of every pixel, ``[B, H, W]``, as of pseudo-labels; all equal if not given.
+
         Raises:
-            ConfigError: If logits and target do not fit, see :func:`checked_labels`.
+            ConfigError: If logits, target and weight do not fit, see :func:`checked_labels`.
         """
         target = checked_labels(logits, target, self.num_classes, self.ignore_index)
-        terms = self.base.terms(logits, target)
+        if weight is not None:
+            weight, target = checked_weight(weight, target, self.ignore_index)
+        terms = self.base.terms(logits, target, weight)
         total = self.base.total(terms)
         return LossTerms(total, terms, {"base": total}, nothing_to_diagnose)  # a compiler does not find the default
 
@@ -114,8 +123,13 @@ class CrossEntropyLoss(SegmentationLoss):
 class Contrast(Protocol):
     """Contrastive terms on embeddings, as :class:`ContrastiveLoss` takes them."""
 
-    def __call__(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
-        """Unweighted scalar terms by name of embeddings ``[B, D, H_i, W_i]`` and labels ``[B, H, W]``."""
+    def __call__(
+        self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor, **weights: Tensor
+    ) -> dict[str, Tensor]:
+        """Unweighted scalar terms by name of embeddings ``[B, D, H_i, W_i]`` and labels ``[B, H, W]``.
+
+        One whose attribute ``weighs_pixels`` is true is called with ``weight`` ``[B, H, W]``, where there is one.
+        """
         ...
 
     def diagnose(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> dict[str, Tensor]:
@@ -169,13 +183,17 @@ class ContrastiveLoss(SegmentationLoss):
         self.contrast = contrast
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, logits: Tensor, target: Tensor, features: Sequence[Tensor] = ()) -> LossTerms:
+    def forward(
+        self, logits: Tensor, target: Tensor, features: Sequence[Tensor] = (), weight: Tensor | None = None
+    ) -> LossTerms:
         """Loss of one batch.
 
         Args:
             logits: ``[B, N, H, W]``, at the target's resolution.
             target: ``[B, H, W]`` class ids or the ignore index.
             features: Feature maps ``[B, C_i, H_i, W_i]``, shallowest first.
+            weight: Weight of every pixel, ``[B, H, W]``, as of pseudo-labels; all equal if not given. The base's mean
+                and Contextrast's means over positives are weighted ones. A pixel of weight 0 takes part in nothing.
 
         Returns:
             ``total``, and the terms of the base and those of the contrast.
@@ -185,11 +203,14 @@ class ContrastiveLoss(SegmentationLoss):
                 :func:`check_features`.
         """
         target = checked_labels(logits, target, self.num_classes, self.ignore_index)
+        if weight is not None:
+            weight, target = checked_weight(weight, target, self.ignore_index)
         check_features(features, logits, self.step.device)
         embeddings = self.heads(features)
-        base_terms = self.base.terms(logits, target)
+        base_terms = self.base.terms(logits, target, weight)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
-        terms = self.contrast(embeddings, target, prediction)
+        weighs = weight is not None and getattr(self.contrast, "weighs_pixels", False)
+        terms = self.contrast(embeddings, target, prediction, **({"weight": weight} if weighs else {}))
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
         base = self.base.total(base_terms)
         seen = [embedding.detach() for embedding in embeddings]

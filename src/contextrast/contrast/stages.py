@@ -34,6 +34,17 @@ class StagePixels(NamedTuple):
         return batch, height, width
 
 
+def weights_by_depth(stages: int) -> tuple[float, ...]:
+    """λ_i of any number I of maps: max(0.1, 1 - 0.3·(I - i)), the published 0.1, 0.4, 0.7, 1.0 of four.
+
+    Fewer have the last of these, as in the papers' ablation of stages; further shallow ones have 0.1.
+
+    Args:
+        stages: I.
+    """
+    return tuple(max(1, 10 - 3 * (stages - 1 - i)) / 10 for i in range(stages))
+
+
 def check_stages(embeddings: Sequence[Tensor], stage_weights: Sequence[float]) -> None:
     """Refuse another number of embeddings than of stage weights.
 

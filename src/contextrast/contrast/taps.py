@@ -26,13 +26,17 @@ class Taps:
 
     Args:
         network: The network.
-        names: Dotted names of the modules, which exist.
+        names: Dotted names of the modules, which exist; ``encoder.2`` is map number 2 of what ``encoder`` gives, see
+            :func:`numbered_map`.
     """
 
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._taken: dict[str, Any] | None = None
-        self._hooks = [network.get_submodule(name).register_forward_hook(_Tap(self, name)) for name in self.names]
+        self._hooks = []
+        for name in self.names:
+            module, number = split_name(network, name)
+            self._hooks.append(network.get_submodule(module).register_forward_hook(_Tap(self, name, number)))
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the outputs, as tensors with a history are neither copied nor pickled."""
@@ -54,6 +58,11 @@ class Taps:
             hook.remove()
         self._taken = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether outputs are kept."""
+        return self._taken is not None
+
     def keep(self, name: str, output: Any) -> None:
         """Keep an output, if open."""
         if self._taken is not None:
@@ -73,7 +82,8 @@ class FeatureTaps(Taps):
     Args:
         model: The network; if it is compiled, before its first pass.
         at: Names of modules whose outputs are taken, as ``model.named_modules()`` has them, shallowest first. One that
-            gives several maps gives those of stride 4 and more.
+            gives several maps gives those of stride 4 and more, or with a number behind it one of them:
+            ``encoder.2``, see :func:`numbered_map`.
         image: Float ``[B, C, H, W]`` that the network takes; a blank one of 256×256 with three channels if not given.
 
     Attributes:
@@ -87,7 +97,7 @@ class FeatureTaps(Taps):
 
     def __init__(self, model: nn.Module, at: Sequence[str] | None = None, image: Tensor | None = None) -> None:
         network = _unwrapped(model)
-        image = _blank(network) if image is None else image
+        image = blank(network, BLANK) if image is None else image
         names = _giving_several(network, image) if at is None else at
         check_names(network, names, "at")
         outputs = _outputs(network, names, image)
@@ -144,10 +154,43 @@ def check_names(network: nn.Module, names: Sequence[str], argument: str) -> None
         raise ConfigError(f"{argument} must be a list of names of modules, got {names!r}")
     known = dict(network.named_modules())
     for name in names:
-        if name not in known:
+        if split_name(network, name)[0] not in known:
             near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
             hint = f"near matches: {', '.join(near)}" if near else f"it starts with {', '.join(list(known)[1:9])}"
             raise ConfigError(f"{argument}: {type(network).__name__} has no module {name}; {hint}")
+
+
+def split_name(network: nn.Module, name: str) -> tuple[str, int | None]:
+    """The module that a name stands for, and the number of one of its maps, where the name ends with one."""
+    known = dict(network.named_modules())
+    module, _, number = name.rpartition(".")
+    if name not in known and module in known and number.isdecimal():
+        return module, int(number)
+    return name, None
+
+
+def numbered_map(output: Any, number: int, image: Any, name: str) -> Tensor:
+    """One of the maps that a module gives at once.
+
+    Maps are numbered as smp numbers an encoder's: 0 is the image, where a module hands it on, and 1 the first behind
+    it. Of what holds other things, too, the tensors ``[B, C, H, W]`` count, in their order.
+
+    Args:
+        output: What the module gave.
+        number: Of the map.
+        image: What the module was called on.
+        name: What an error names as the cause.
+
+    Raises:
+        ConfigError: If there is no map of that number.
+    """
+    maps = [one for one in tree_leaves(output) if isinstance(one, Tensor) and one.ndim == 4]
+    hands_on = bool(maps) and isinstance(image, Tensor) and maps[0].shape[-2:] == image.shape[-2:]
+    first = 0 if hands_on else 1
+    if not first <= number < first + len(maps) or not maps[number - first].numel():
+        there = [str(place + first) for place, one in enumerate(maps) if one.numel()]
+        raise ConfigError(f"{name}: there is no map {number}, the module gives {', '.join(there) or 'none'}")
+    return maps[number - first]
 
 
 def check_order(names: Sequence[str], strides: Sequence[int], argument: str) -> None:
@@ -223,6 +266,8 @@ def _outputs(network: nn.Module, names: Sequence[str], image: Tensor) -> dict[st
     try:
         with taps.open() as taken, evaluating(network), torch.compiler.set_stance("force_eager"):
             network(image)
+    except ConfigError:  # a map that is not there
+        raise
     except Exception as error:  # whatever the code of a network raises
         raise ConfigError(
             f"image must be one that {type(network).__name__} takes, such as torch.zeros(1, 3, 224, 224), got "
@@ -266,21 +311,25 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return _unwrapped(inner) if isinstance(inner, nn.Module) else model
 
 
-def _blank(network: nn.Module) -> Tensor:
-    """An image on the device and in the dtype of a network's parameters."""
+def blank(network: nn.Module, side: int, channels: int = 3) -> Tensor:
+    """A square image ``[1, channels, side, side]`` on the device and in the dtype of a network's parameters."""
     like = next((one for one in network.parameters() if one.is_floating_point()), torch.empty(0))
-    return torch.zeros(1, 3, BLANK, BLANK, device=like.device, dtype=like.dtype)
+    return torch.zeros(1, channels, side, side, device=like.device, dtype=like.dtype)
 
 
 class _Tap:
     """A hook: an object, so that it is copied along with what it belongs to."""
 
-    def __init__(self, taps: Taps, name: str) -> None:
+    def __init__(self, taps: Taps, name: str, number: int | None) -> None:
         self.taps = taps
         self.name = name
+        self.number = number
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG002  (torch's signature)
-        self.taps.keep(self.name, output)
+        if self.taps.is_open:
+            if self.number is not None:
+                output = numbered_map(output, self.number, inputs[0] if inputs else None, self.name)
+            self.taps.keep(self.name, output)
 
 
 class _Anew:

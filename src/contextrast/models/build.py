@@ -12,10 +12,11 @@ import timm
 
 from contextrast.errors import ConfigError, WeightsError
 from contextrast.models.hrnet import HRNetV2
+from contextrast.models.linear_head import LinearHead
 from contextrast.models.ocr import OCRNet
 
 ARCHITECTURES: dict[str, type[smp.base.SegmentationModel]] = {
-    cls.__name__: cls for cls in (*smp.MODEL_ARCHITECTURES_MAPPING.values(), HRNetV2, OCRNet)
+    cls.__name__: cls for cls in (*smp.MODEL_ARCHITECTURES_MAPPING.values(), HRNetV2, OCRNet, LinearHead)
 }
 
 IMAGENET = "imagenet"
@@ -63,6 +64,20 @@ def build_network(
             )
     except Exception as error:  # whatever smp, timm or the hub raise becomes one error that names the setting
         raise _explain(error, architecture, encoder, encoder_weights) from error
+
+
+def refuse_names(**settings: Any) -> None:
+    """Refuse settings that build a network, beside one that is given.
+
+    Raises:
+        ConfigError: If there are any.
+    """
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its "
+            "options under model.network, or leave model.network out."
+        )
 
 
 def network_name(model: Mapping[str, Any]) -> str:

@@ -36,14 +36,14 @@ def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str
 
     Args:
         network: The plain network.
-        contrast_on: ``encoder``; ``decoder``, which a network of ours or of the user's answers by an attribute
-            ``decoder_maps``; or the names themselves.
+        contrast_on: ``encoder`` or ``decoder``, which a network of ours or of the user's answers by an attribute
+            ``encoder_maps`` or ``decoder_maps``; or the names themselves.
 
     Raises:
         ConfigError: If the network has no such modules.
     """
     if contrast_on == "encoder":
-        return ()
+        return tuple(getattr(network, "encoder_maps", ()))
     if contrast_on == "decoder":
         names = getattr(network, "decoder_maps", None) or _OF_SMP.get(type(network), lambda _: ())(network)
         if not names:

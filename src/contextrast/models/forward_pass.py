@@ -6,7 +6,9 @@ A network is any module of images to logits. There are two kinds:
   makes a list of feature maps of an image, the image first, of which the decoder makes what the head turns into logits
   of the image's size. Its maps have numbers.
 * Any other: it answers with logits ``[B, N, h, w]`` at any stride, or a mapping that has them as ``logits`` or
-  ``out`` (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name.
+  ``out`` (transformers, torchvision), and perhaps auxiliary ones as ``aux``. Its maps are outputs of modules, by name:
+  those in its attribute ``encoder_maps``, or what the user names. With a method ``own_loss(answer, target)``, as
+  Mask2Former has, it learns by that in place of a loss of its logits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +34,14 @@ class ForwardPass(NamedTuple):
             where the network is not built of parts.
         auxiliary: Logits ``[B, N, h, w]`` of an auxiliary head that the network itself has, as OCRNet does.
         named: Outputs of the modules that are tapped.
+        answer: What a network answered that has a loss of its own, else None.
     """
 
     logits: Tensor
     maps: Sequence[Tensor]
     auxiliary: Tensor | None
     named: list[Tensor]
+    answer: Any = None
 
 
 def built_of_parts(network: nn.Module) -> bool:
@@ -75,6 +79,7 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
         taps: Of the modules whose outputs are wanted.
         resize: See `segment`.
     """
+    answer: Any = None
     with taps.open() as taken:
         if built_of_parts(network):
             logits, maps, auxiliary = _by_parts(network, image)
@@ -83,7 +88,8 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
             logits, maps = _logits(answer), []
             auxiliary = answer.get(_AUXILIARY) if isinstance(answer, Mapping) else None
     logits = _to_size(logits, image) if resize else logits
-    return ForwardPass(logits, maps, auxiliary, [taken[name] for name in taps.names])
+    own = answer if hasattr(network, "own_loss") else None
+    return ForwardPass(logits, maps, auxiliary, [taken[name] for name in taps.names], own)
 
 
 def _by_parts(network: Any, image: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor | None]:

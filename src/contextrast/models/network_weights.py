@@ -17,7 +17,8 @@ def load_network_weights(
 
     Args:
         network: The plain network, without a wrapper.
-        source: A checkpoint of ``contextrast-train``, or a .pth, .pt or .safetensors file of the network's state dict.
+        source: A checkpoint of ``contextrast-train``, a .pth, .pt or .safetensors file of the network's state dict, or
+            a folder of the network's library, which a method ``read_folder`` of the network reads.
         num_classes: Number of classes N of the network.
         allow_class_mismatch: Leave the layers that have one channel per class as they are, where the file's have
             another number of classes.
@@ -27,8 +28,8 @@ def load_network_weights(
             not allowed.
     """
     path = Path(source).expanduser()
-    state = _network_part(read_weights(path, "model.weights to a checkpoint or null"))
     expected = network.state_dict()
+    state = _named_as(expected, _network_part(_read(network, path)))
     classes = [
         name for name in expected if name in state and _is_of_other_classes(expected[name], state[name], num_classes)
     ]
@@ -50,6 +51,21 @@ def load_network_weights(
     nn.Module.load_state_dict(network, {**expected, **kept})
 
 
+def _read(network: nn.Module, path: Path) -> State:
+    """What a file holds, or a folder of the network's own library."""
+    read_folder = getattr(network, "read_folder", None)
+    if read_folder is not None and path.is_dir():
+        state: State = read_folder(path)
+        return state
+    return read_weights(path, "model.weights to a checkpoint or null")
+
+
+def _named_as(expected: State, state: State) -> State:
+    """A file's entries by the network's names, which a class around another library's network begins by its own."""
+    ours = {without_wrappers(name): name for name in expected}
+    return {ours.get(name, name): value for name, value in state.items()}
+
+
 def _network_part(state: State) -> State:
     """What belongs to the network: in a checkpoint the part of that name, else everything."""
     inside = {name: value for name, value in state.items() if name.startswith(_OF_A_RUN)}
@@ -57,7 +73,11 @@ def _network_part(state: State) -> State:
 
 
 def _is_of_other_classes(ours: Tensor, theirs: Tensor, num_classes: int) -> bool:
-    """Whether an entry has one row per class in the network, and differs from the file's in their number only."""
+    """Whether an entry has one row per class in the network, and differs from the file's in their number only.
+
+    Networks that classify masks have one more, for no object.
+    """
     if not len(ours.shape) == len(theirs.shape) > 0:
         return False
-    return len(ours) == num_classes != len(theirs) and ours.shape[1:] == theirs.shape[1:]
+    extra = len(ours) - num_classes
+    return extra in (0, 1) and len(ours) != len(theirs) and ours.shape[1:] == theirs.shape[1:]

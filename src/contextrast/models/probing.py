@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from contextrast.contrast.taps import BLANK, Taps, check_order, evaluating, is_map, no_map, stride_of
+from contextrast.contrast.taps import BLANK, Taps, blank, check_order, evaluating, is_map, no_map, stride_of
 from contextrast.errors import ConfigError
 from contextrast.models.forward_pass import ForwardPass, built_of_parts, encoder_of, forward_pass
 
@@ -42,22 +42,23 @@ class NetworkFacts:
     auxiliary: bool
 
 
-def probe(network: nn.Module, name: str, taps: Taps) -> NetworkFacts:
-    """Learn the facts of a network on the CPU. It and the random state stay as they were.
+def probe(network: nn.Module, name: str, taps: Taps, channels: int = 3) -> NetworkFacts:
+    """Learn the facts of a network on its device, which may be ``meta``. It and the random state stay as they were.
 
     Args:
         network: A network of either kind, see `contextrast.models.forward_pass`.
         name: What errors call it.
         taps: Of the modules that shall be contrasted.
+        channels: Of the images.
 
     Raises:
         ConfigError: If it does not take images of any size, answers with anything else than logits, is built of parts
             and answers with logits of another size than the image's, or what is tapped is no feature map.
     """
     with _probing(network):
-        stride, smallest = _sizes(network, _guessed_stride(network, name, taps), name)
+        stride, smallest = _sizes(network, _guessed_stride(network, name, taps, channels), name, channels)
         side = 2 * max(stride, smallest)  # so large that only a global pooling leads to single pixels
-        image = torch.zeros(1, 3, side, side)
+        image = blank(network, side, channels)
         seen, single = _watch_norms(network, image, taps)
         unused = _unused_parameters(network, seen)
     resize = seen.logits.shape[-2:] != image.shape[-2:]
@@ -74,7 +75,7 @@ def probe(network: nn.Module, name: str, taps: Taps) -> NetworkFacts:
     )
 
 
-def _guessed_stride(network: nn.Module, name: str, taps: Taps) -> int:
+def _guessed_stride(network: nn.Module, name: str, taps: Taps, channels: int) -> int:
     """The stride that an encoder says it has; else that of the deepest map that is looked at.
 
     Raises:
@@ -83,7 +84,7 @@ def _guessed_stride(network: nn.Module, name: str, taps: Taps) -> int:
     stated = getattr(encoder_of(network), "output_stride", None)
     deepest = int(stated) if isinstance(stated, int) else 1
     if not isinstance(stated, int) or taps.names:
-        image = torch.zeros(1, 3, BLANK, BLANK)
+        image = blank(network, BLANK, channels)
         try:
             with torch.no_grad():
                 seen = forward_pass(network, image, taps)
@@ -112,7 +113,7 @@ def _probing(network: nn.Module) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _sizes(network: nn.Module, stride: int, name: str) -> tuple[int, int]:
+def _sizes(network: nn.Module, stride: int, name: str, channels: int) -> tuple[int, int]:
     """The number that has to divide the sides, and the shortest side.
 
     DPT halves its encoder's grid once more, so twice the stride has to divide the sides; PAN pools three times more, so
@@ -122,7 +123,7 @@ def _sizes(network: nn.Module, stride: int, name: str) -> tuple[int, int]:
     for step in (stride * factor for factor in _FACTORS):
         for smallest in (step, 2 * step, 4 * step, 8 * step):
             odd = max(smallest, 2 * step) + step  # an odd multiple shows a grid that is halved once more
-            error = _refusal(network, smallest) or _refusal(network, odd)
+            error = _refusal(network, smallest, channels) or _refusal(network, odd, channels)
             if error is None:
                 return step, smallest
     raise ConfigError(
@@ -132,10 +133,10 @@ def _sizes(network: nn.Module, stride: int, name: str) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def _refusal(network: nn.Module, side: int) -> Exception | None:
+def _refusal(network: nn.Module, side: int, channels: int) -> Exception | None:
     """What a network raises on a blank square image, if anything."""
     try:
-        network(torch.zeros(1, 3, side, side))
+        network(blank(network, side, channels))
     except (RuntimeError, ValueError, AssertionError) as error:
         return error
     return None
@@ -159,7 +160,10 @@ def _unused_parameters(network: nn.Module, seen: ForwardPass) -> tuple[str, ...]
     """Names of the parameters that get no gradient from the logits or from a map."""
     maps = [*seen.maps, *seen.named, *([] if seen.auxiliary is None else [seen.auxiliary])]
     outputs = [seen.logits.sum(), *(m.sum() for m in maps if m.requires_grad)]
-    names, parameters = zip(*network.named_parameters(), strict=True)
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+    if not trained:  # a network that is frozen already
+        return ()
+    names, parameters = zip(*trained, strict=True)
     gradients = torch.autograd.grad(outputs, parameters, allow_unused=True)
     return tuple(name for name, gradient in zip(names, gradients, strict=True) if gradient is None)
 

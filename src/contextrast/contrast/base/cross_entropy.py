@@ -62,8 +62,13 @@ class CrossEntropy(nn.Module):
         self.focal_gamma = focal_gamma
         self.ignore_index = ignore_index
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Mean over the kept pixels of logits ``[B, N, H, W]`` against ``[B, H, W]``, a connected 0 if there is none.
+
+        Args:
+            logits: ``[B, N, H, W]``.
+            target: ``[B, H, W]``.
+            weight: Weight of every pixel in the mean, ``[B, H, W]``; all equal if not given.
 
         Raises:
             ConfigError: If the number of class weights is not that of the classes.
@@ -85,6 +90,8 @@ class CrossEntropy(nn.Module):
         kept = (target != self.ignore_index).to(losses.dtype)
         if self.ohem_threshold is not None:
             kept = kept * self._hard(logits, target)
+        if weight is not None:
+            kept = kept * weight
         if weights is not None:
             divisor = weights.to(losses.dtype)[torch.where(target == self.ignore_index, 0, target)] * kept
         else:

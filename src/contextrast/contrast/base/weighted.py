@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from inspect import signature
 from typing import Self
 
 from torch import Tensor, nn
@@ -55,9 +56,26 @@ class WeightedLosses(Stateful):
         """The weighted sum of logits ``[B, N, H, W]`` against ``[B, H, W]``, a scalar."""
         return self.total(self.terms(logits, target))
 
-    def terms(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """The losses by name, unweighted."""
-        return {name: loss(logits, target) for name, loss in self.losses.items()}
+    def terms(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> dict[str, Tensor]:
+        """The losses by name, unweighted.
+
+        Args:
+            logits: ``[B, N, H, W]``.
+            target: ``[B, H, W]``.
+            weight: Weight of every pixel, ``[B, H, W]``, where losses can weigh pixels.
+
+        Raises:
+            ConfigError: If pixels have weights and a loss knows none, as losses of regions.
+        """
+        if weight is None:
+            return {name: loss(logits, target) for name, loss in self.losses.items()}
+        for name, loss in self.losses.items():
+            if "weight" not in signature(loss.forward).parameters:
+                raise ConfigError(
+                    f"weight: the base's {name} does not weigh pixels, CrossEntropy does; choose it, or leave pixels "
+                    "out by the ignore index"
+                )
+        return {name: loss(logits, target, weight) for name, loss in self.losses.items()}
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of what :meth:`terms` returned."""
