@@ -209,8 +209,9 @@ class ContrastiveLoss(SegmentationLoss):
         embeddings = self.heads(features)
         base_terms = self.base.terms(logits, target, weight)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
-        weighs = weight is not None and getattr(self.contrast, "weighs_pixels", False)
-        terms = self.contrast(embeddings, target, prediction, **({"weight": weight} if weighs else {}))
+        weighs = getattr(self.contrast, "weighs_pixels", False)
+        further = {} if weight is None or not weighs else {"weight": weight}
+        terms = self.contrast(embeddings, target, prediction, **further)
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
         base = self.base.total(base_terms)
         seen = [embedding.detach() for embedding in embeddings]
