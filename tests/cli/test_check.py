@@ -235,3 +235,20 @@ def test_the_dataset_has_to_be_named(run):
     assert code == 1
     assert "data" in printed.stderr
     assert "pascal_context" in printed.stderr
+
+
+def test_a_folder_without_classes_and_split_gets_both_where_that_is_asked_for(run, tmp_path):
+    root = tmp_path / "own"
+    for name in ("a1", "a2", "b1", "b2"):
+        save(root / "images" / f"{name}.png", np.zeros((4, 4, 3)))
+        save(root / "masks" / f"{name}.png", [[0, 1, 1, 2]] * 4)
+    code, done, _ = run("data=folder", f"data.root={root}")
+    assert code == 1
+    assert "write=true" in done.stderr
+    assert "class_2" in done.stdout
+    assert sorted(path.name for path in root.iterdir()) == ["images", "masks"]
+    code, done, report = run("data=folder", f"data.root={root}", "write=true", "val_share=0.5")
+    assert code == 0, done.stderr
+    assert report["classes"] == ["class_0", "class_1", "class_2"]
+    assert [report["splits"][split]["samples"] for split in ("train", "val")] == [2, 2]
+    assert (root / "classes.txt").read_text() == "class_0\nclass_1\nclass_2\n"

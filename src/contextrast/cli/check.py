@@ -15,8 +15,10 @@ DESCRIBED: Final = Described(
     ),
     (
         ("data=NAME", "how the dataset's files lie"),
-        ("data.root=PATH", "where they lie; nothing is written there"),
+        ("data.root=PATH", "where they lie; nothing is written there unasked"),
         ("data.num_workers=2", "processes that read"),
+        ("write=true", "writes what data=folder lacks: a classes file, a split"),
+        ("val_share=0.2", "share of validation images in that split"),
         ("data.orientation=viewer", "what orientation tags of photographs mean: auto, viewer, stored"),
     ),
     ("data",),

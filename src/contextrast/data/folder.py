@@ -13,11 +13,12 @@ from contextrast.data.classes_file import FORMAT, read_classes
 from contextrast.data.dataset import Transform
 from contextrast.data.depth import checked_range
 from contextrast.data.files import FileDataset, check_choice, check_parts, existing_folder
+from contextrast.data.image_lists import read_image_list
 from contextrast.data.images import say_left_out
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.own_masks import Ignore, OwnMasks, Reading, Values, class_values
 from contextrast.data.pairing import Pair, image_files, match
-from contextrast.data.problems import collecting
+from contextrast.data.problems import collecting, fail_if
 from contextrast.errors import ConfigError, DataError, MissingSplitError, UnreadableError
 
 Split = Literal["train", "val", "test"]
@@ -25,8 +26,9 @@ Split = Literal["train", "val", "test"]
 _NAME: Final = "data=folder"
 _LAYOUTS: Final = (
     "It has to hold images/SPLIT/ and masks/SPLIT/, or SPLIT/images/ and SPLIT/masks/ (SPLIT: train, val, test), with "
-    "an image and a mask of the same name each, and a classes file, classes.yaml or classes.txt. Name the folder by "
-    f"data.root=PATH. {FORMAT}"
+    "an image and a mask of the same name each, or images/ and masks/ with lists, train.txt and val.txt; and a classes "
+    "file, classes.yaml or classes.txt. contextrast-check proposes lists and classes file, and writes them with "
+    f"write=true. Name the folder by data.root=PATH. {FORMAT}"
 )
 _TRIED: Final = 8
 _ENDING: Final = re.compile(r"[_.\- ][^_.\- /]*")
@@ -74,7 +76,8 @@ class Folder(FileDataset):
     """Images and masks of one's own.
 
     Layouts: ``images/SPLIT/NAME.jpg`` with ``masks/SPLIT/NAME.png``, or ``SPLIT/images/NAME.jpg`` with
-    ``SPLIT/masks/NAME.png``; a name may have folders in it, ``site_1/b``. The classes file, see `read_classes`, names
+    ``SPLIT/masks/NAME.png``; or ``images/NAME.jpg`` with ``masks/NAME.png``, where ``SPLIT.txt`` lists the names of a
+    split, one a line. A name may have folders in it, ``site_1/b``. The classes file, see `read_classes`, names
     the classes in the order of their train ids. What masks are read by, see `OwnMasks`.
 
     A few pairs are read at once, so that a classes file that does not fit shows before the first step; of what cannot
@@ -168,8 +171,13 @@ class Folder(FileDataset):
 def _pairs(folder: Path, split: Split, affixes: Mapping[str, _Affix]) -> list[Pair]:
     layouts = [{f"{kind}/{split}": kind for kind in affixes}, {f"{split}/{kind}": kind for kind in affixes}]
     parts = next((names for names in layouts if any((folder / name).is_dir() for name in names)), None)
-    if parts is None:
+    listed: Path | None = folder / f"{split}.txt"
+    if parts is None and listed is not None and listed.is_file():
+        parts = {kind: kind for kind in affixes}
+    elif parts is None:
         raise MissingSplitError(f"The data folder {folder} has no split {split!r}. {_LAYOUTS}")
+    else:
+        listed = None
     check_parts(folder, {name: folder / name for name in parts}, "Data", _LAYOUTS)
     found = [image_files(folder / name, subfolders=True) for name in parts]
     if not any(found):
@@ -178,9 +186,25 @@ def _pairs(folder: Path, split: Split, affixes: Mapping[str, _Affix]) -> list[Pa
         _shared(affixes[kind], files, folder / name) for (name, kind), files in zip(parts.items(), found, strict=True)
     )
     where = f"{split} at {folder}"
+    if listed is not None:
+        images = _listed(listed, images, affixes["images"])
+        masks = {name: path for name, path in masks.items() if name in images}
     if not images.keys() & masks.keys():
         where += _proposal(*found)
     return match(images, masks, sorted(images.keys() | masks.keys()), where, lambda name: name.replace("/", "_"))
+
+
+def _listed(path: Path, images: Mapping[str, Path], affix: _Affix) -> dict[str, Path]:
+    """The images whose names a list has.
+
+    Raises:
+        DataError: If it names one that is not there.
+    """
+    names = [affix.shared(name) or name for name in read_image_list(path)]
+    fail_if(
+        [name for name in names if name not in images], f"{path} names images that are not in {path.parent / 'images'}"
+    )
+    return {name: images[name] for name in names}
 
 
 def _shared(affix: _Affix, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from contextrast.config import instantiate
 from contextrast.data import FileDataset, LabelTable, SegmentationDataModule
 from contextrast.data.inspection import Inspection, absent_classes, inspect_split
 from contextrast.data.problems import collected_problems
+from contextrast.data.proposals import LISTS, proposals
 from contextrast.errors import DataError, MissingSplitError
 from contextrast.reporting.tables import percent
 from contextrast.runs.files import write_json
@@ -33,6 +34,7 @@ def check(config: DictConfig) -> None:
         ContextrastError: If the dataset is not there, or anything is wrong with it.
     """
     path = Path(config.paths.run_dir) / "check.json"
+    propose(config)
     datamodule: SegmentationDataModule = instantiate(config.data)
     classes = datamodule.labels  # without them nothing can be counted
     began = time.monotonic()
@@ -56,6 +58,30 @@ def check(config: DictConfig) -> None:
     if problems:
         listed = "listed above" if len(problems) <= _SHOWN else f"the first {_SHOWN} listed above"
         raise DataError(f"{len(problems)} problem(s) with {config.data.root}, {listed}, all in {path}.")
+
+
+def propose(config: DictConfig) -> None:
+    """Show what a folder of one's own lacks, and write it where that is asked for.
+
+    Raises:
+        DataError: If something is missing that is not to be written, or that cannot be proposed.
+    """
+    root = Path(str(config.data.root)).expanduser()
+    if not config.data.dataset._target_.endswith(".Folder") or not root.is_dir():
+        return
+    missing = proposals(root, config.val_share, config.group, config.seed)
+    if config.data.dataset.classes is not None:
+        missing = [one for one in missing if one.path.name in LISTS]
+    for proposal in missing:
+        lines = proposal.text.splitlines()
+        say(f"{proposal.path} is missing. Proposed ({proposal.says}):", "yellow")
+        say("\n".join(f"    {line}" for line in [*lines[:_SHOWN], *(["..."] if len(lines) > _SHOWN else [])]))
+    if missing and not config.write:
+        names = " and ".join(proposal.path.name for proposal in missing)
+        raise DataError(f"{root} lacks {names}. Write them, or have them written as proposed: write=true.")
+    for proposal in missing:
+        proposal.write()
+        say(f"Written: {proposal.path}")
 
 
 def inspect_all(datamodule: SegmentationDataModule) -> dict[str, Inspection]:
