@@ -191,6 +191,16 @@ def test_names_that_are_interpolations_are_told_the_way_out(run, tmp_path, escap
     assert "link" in printed.stderr
 
 
+def test_misspelt_settings_get_their_message(run, tmp_path):
+    """Though nothing can be composed without a dataset."""
+    code, done, _ = run("data=folder", f"data.root={tmp_path}", "data.dataset.mask_sufix=_mask")
+    assert code == 1
+    assert "Did you mean: data.dataset.mask_suffix" in done.stderr
+    code, done, _ = run("data=folder", f"data.root={tmp_path}", "outptu=report.json")
+    assert code == 1
+    assert "Could not override 'outptu'" in done.stderr
+
+
 def test_a_folder_that_is_not_there(run):
     code, printed, report = run("data=camvid", "data.root=/no/such/folder")
     assert code == 1

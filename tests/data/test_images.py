@@ -12,7 +12,7 @@ from contextrast.data import Folder
 from contextrast.data.formats import FORMATS
 from contextrast.data.images import SUFFIXES, find_images, images_of
 from contextrast.data.pairing import image_files
-from contextrast.errors import DataError
+from contextrast.errors import ConfigError, DataError
 
 from .conftest import save
 
@@ -180,9 +180,13 @@ class TestFolderOfOnesOwn:
             ("s/a s/b", "s/a_mask s/b_mask", "mask_suffix=_mask"),
             ("a b c", "a_mask b_mask", "mask_suffix=_mask"),
             ("a_1 b_1", "a_gt_mask b_gt_mask", "image_suffix=_1 data.dataset.mask_suffix=_gt_mask"),
+            ("a b", "mask_a mask_b", "mask_prefix=mask_"),
+            ("s/a s/b", "s/mask_a s/mask_b", "mask_prefix=mask_"),
+            ("img-1 img-2", "seg-1 seg-2", "image_prefix=img- data.dataset.mask_prefix=seg-"),
+            ("x_1 x_2", "1_gt 2_gt", "image_prefix=x_ data.dataset.mask_suffix=_gt"),
         ],
     )
-    def test_suffixes_are_proposed_and_then_fit(self, tmp_path, images, masks, proposed):
+    def test_affixes_are_proposed_and_then_fit(self, tmp_path, images, masks, proposed):
         files = [f"images/train/{name}.png" for name in images.split()]
         root = self.write(tmp_path, *files, *(f"masks/train/{name}.png" for name in masks.split()))
         with pytest.raises(DataError, match=rf"names fit with data\.dataset\.{proposed}\)"):
@@ -190,6 +194,14 @@ class TestFolderOfOnesOwn:
         if len(images.split()) < 3:
             settings = dict(one.rpartition(".")[2].split("=") for one in proposed.split())
             assert len(Folder(root, **settings)) == len(images.split())
+
+    def test_a_prefix_and_a_suffix_together(self, tmp_path):
+        root = self.write(
+            tmp_path, "images/train/s/a.png", "masks/train/s/gt_a_ids.png", "masks/train/s/gt_a_color.png"
+        )
+        assert Folder(root, mask_prefix="gt_", mask_suffix="_ids").name(0) == "s_a"
+        with pytest.raises(ConfigError, match=r"data\.dataset\.mask_prefix=5 has to be text"):
+            Folder(root, mask_prefix=5)
 
     def test_none_is_proposed_where_none_fits(self, tmp_path):
         with pytest.raises(DataError) as caught:
