@@ -195,10 +195,10 @@ def test_misspelt_settings_get_their_message(run, tmp_path):
     """Though nothing can be composed without a dataset."""
     code, done, _ = run("data=folder", f"data.root={tmp_path}", "data.dataset.mask_sufix=_mask")
     assert code == 1
-    assert "Did you mean: data.dataset.mask_suffix" in done.stderr
+    assert re.search(r"Did you mean .*data\.dataset\.mask_suffix=", done.stderr)
     code, done, _ = run("data=folder", f"data.root={tmp_path}", "outptu=report.json")
     assert code == 1
-    assert "Could not override 'outptu'" in done.stderr
+    assert "outptu" in done.stderr
 
 
 def test_a_folder_that_is_not_there(run):

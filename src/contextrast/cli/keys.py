@@ -15,6 +15,9 @@ from typing_extensions import override
 
 from contextrast.runs.composition import compose
 
+_CHOICE: Final = re.compile(r"[\w/]+=[\w/-]+")
+"""An override that looks like the choice of a file of a group."""
+
 _OPEN: Final[Mapping[str, tuple[str, ...]]] = {
     "train": ("callbacks", "logger", "metrics"),
     "evaluate": ("callbacks", "logger", "metrics", "protocols", "data", "model"),
@@ -79,12 +82,12 @@ def unknown_setting(message: str) -> str | None:
 def _near(key: str, command: str) -> Sequence[str]:
     """Existing settings that are called the same, or nearly so; the likeliest first."""
     GlobalHydra.instance().clear()
-    choices = [text for text in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/-]+", text)]
-    try:
-        config = compose(command, [text for text in choices if text.partition("=")[0] != key])
-    except HydraException:  # of a command that has to be told more, or of what else was typed
-        return ()
-    known = list(dict.fromkeys(_keys(OmegaConf.to_container(config))))
+    choices = [text for text in sys.argv[1:] if _CHOICE.fullmatch(text) and text.partition("=")[0] != key]
+    try:  # a check knows no settings of data before its dataset is chosen
+        composed = compose(command, choices)
+    except HydraException:
+        return []
+    known = list(dict.fromkeys(_keys(OmegaConf.to_container(composed))))
     same = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     whole = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     last: dict[str, str] = {name.rpartition(".")[2]: name for name in reversed(known)}  # the first of a name counts
