@@ -13,7 +13,7 @@ tensors without content unless a network's code looks at it. Published numbers, 
 import argparse
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ def table(names: list[str]) -> list[str]:
     """Lines of the table."""
     return [
         f"Parameters in millions for {NUM_CLASSES} classes; published: ours at the classes of the published number, "
-        f"and that; GFLOPs of the deployed network at {SIZE[0]}×{SIZE[1]}, a multiply-add counted as two; GB that "
-        "training keeps for the backward pass per image of that size, in float32 and without the loss; contrasted maps "
-        "as name or number: channels / stride.",
+        f"and that; GFLOPs of the deployed network at {SIZE[0]}×{SIZE[1]} or the next size that its stride divides, a "
+        "multiply-add counted as two; GB that training keeps for the backward pass per image of that size, in float32 "
+        "and without the loss; contrasted maps as name or number: channels / stride.",
         "",
         "| `model=` | deployed | published | with heads | GFLOPs | GB | contrasted maps | licence |",
         "|---|---:|---|---:|---:|---:|---|---|",
@@ -136,7 +136,8 @@ def row(name: str) -> str:
     sizes = zip(names, network.stage_channels, network.stage_strides, strict=True)
     stages = ", ".join(f"{one}: {channels} / {stride}" for one, channels, stride in sizes)
     published = compared(path, config, network)
-    gflops, kept = operations(network.network) / 1e9, kept_for_backward(network.network) / 1e9
+    size = tuple(side + -side % network.stride for side in SIZE)
+    gflops, kept = operations(network.network, size) / 1e9, kept_for_backward(network.network, size) / 1e9
     counts = f"{deployed / 1e6:.2f} | {published} | {(deployed + heads) / 1e6:.2f} | {gflops:.1f} | {kept:.1f}"
     return f"| `{name}` | {counts} | {stages} | {licence(path)} |"
 
@@ -153,7 +154,7 @@ def compared(path: Path, config: DictConfig, network: Segmenter) -> str:
     return f"{counted / 1e6:.2f} / {found['millions']}{' (encoder)' if found['encoder'] else ''}"
 
 
-def operations(network: nn.Module) -> int:
+def operations(network: nn.Module, size: Sequence[int] = SIZE) -> int:
     """Floating-point operations of one image in evaluation."""
     counters: list[FlopCounterMode] = []
 
@@ -163,11 +164,11 @@ def operations(network: nn.Module) -> int:
 
     network.eval()
     with torch.no_grad():
-        _run(network, 1, counting)
+        _run(network, (1, 3, *size), counting)
     return int(counters[-1].get_total_flops())
 
 
-def kept_for_backward(network: nn.Module) -> int:
+def kept_for_backward(network: nn.Module, size: Sequence[int] = SIZE) -> int:
     """Bytes per image that autograd keeps of a forward pass in training, parameters aside."""
     own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -184,24 +185,24 @@ def kept_for_backward(network: nn.Module) -> int:
 
     network.train()
     images = 2 if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) else 1
-    _run(network, images, keeping)
+    _run(network, (images, 3, *size), keeping)
     return sum(storage.nbytes() for storage in kept.values()) // images
 
 
-def _run(network: nn.Module, images: int, watching: Callable[[], AbstractContextManager[Any]]) -> None:
+def _run(network: nn.Module, shape: Sequence[int], watching: Callable[[], AbstractContextManager[Any]]) -> None:
     """A pass over tensors that have shapes alone, or over zeros where the network's code looks at numbers.
 
     Args:
         network: The network, whose weights are taken for shapes.
-        images: Of the batch.
+        shape: Of the images.
         watching: Makes what watches a pass.
     """
     try:
         with watching(), FakeTensorMode(allow_non_fake_inputs=True):
-            network(torch.empty(images, 3, *SIZE))
+            network(torch.empty(*shape))
     except DataDependentOutputException:
         with watching():
-            network(torch.zeros(images, 3, *SIZE))
+            network(torch.zeros(*shape))
 
 
 def existing(name: str) -> Path:

@@ -103,7 +103,7 @@ def test_torchgeos_task_on_thirteen_channels():
     pytest.importorskip("torchgeo", reason="torchgeo is not installed: it is large, and of no extra")
     torch.manual_seed(0)
     task = example("torchgeo_task").ContrastTask(
-        model="fpn", backbone="resnet18", weights=None, in_channels=13, num_classes=3, task="multiclass"
+        model="unet", backbone="resnet18", weights=None, in_channels=13, num_classes=3, task="multiclass"
     )
     images, masks = scenes(4, channels=13)
     loader = DataLoader(

@@ -4,9 +4,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from contextrast.config import config_directory
 from contextrast.contrast import ContextrastLoss, FeatureTaps
 from contextrast.errors import ConfigError
+from contextrast.folders import config_directory
 from contextrast.models import Segmenter
 from contextrast.models.build import ARCHITECTURES
 from tests.models.test_segmenter import ARCHITECTURES as SETTINGS

@@ -12,12 +12,11 @@ from contextrast import ContextrastLoss, FeatureTaps
 class ContrastTask(SemanticSegmentationTask):
     """The task as it is, but for its loss."""
 
-    def configure_losses(self) -> None:
-        """Contextrast over the maps of smp's encoder."""
-        image = torch.zeros(1, self.hparams["in_channels"], 64, 64)
-        self.taps = FeatureTaps(self.model, image=image)
+    def configure_models(self) -> None:
+        """The network as it is, and Contextrast over the maps of its encoder."""
+        super().configure_models()
+        self.taps = FeatureTaps(self.model, image=torch.zeros(1, self.hparams["in_channels"], 64, 64))
         self.contrast = ContextrastLoss(self.hparams["num_classes"], self.taps.channels)
-        self.criterion = self.cross_entropy = self.contrast.base  # what it is validated with
 
     def training_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """One step on ``image`` ``[B, C, H, W]`` and ``mask`` ``[B, H, W]``."""
