@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 
 import document_api  # noqa: E402  (scripts, found by the line above)
 import document_options  # noqa: E402
-from contextrast.config import config_directory  # noqa: E402
+from contextrast.folders import config_directory  # noqa: E402
 
 document_options.write_changed(document_options.pages(config_directory()), HERE / "configuration")
 document_options.write_changed(document_api.pages(), HERE / "api")  # both before Sphinx looks for pages

@@ -41,7 +41,7 @@ def answer(config_name: str, arguments: Sequence[str]) -> None:
     typed = line.split()[1:]
     word = "" if line.endswith(" ") or not typed else typed.pop()
     known = index(config_name, [text for text in typed if "=" in text or text.startswith("~")])
-    print(_SHELLS[asked].join(matches(word, known)))
+    sys.stdout.write(_SHELLS[asked].join(matches(word, known)) + "\n")
     sys.exit(0)
 
 

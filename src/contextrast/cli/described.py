@@ -1,6 +1,7 @@
 """What the commands say of themselves: ``--help`` and ``--version``, without importing what they run."""
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
     class Version(argparse.Action):
         def __call__(self, *_: object) -> None:
-            print(versions())
+            sys.stdout.write(f"{versions()}\n")
             parser.exit()
 
     parser.add_argument("--version", action=Version, nargs=0, help="print versions and end")

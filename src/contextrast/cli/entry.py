@@ -20,9 +20,9 @@ def command(described: Described, place: str) -> Callable[[], None]:
     def main() -> None:
         arguments = sys.argv[1:]
         if {"--help", "-h"} & set(arguments):
-            print(described.help())
+            sys.stdout.write(f"{described.help()}\n")
         elif "--version" in arguments:
-            print(versions())
+            sys.stdout.write(f"{versions()}\n")
         else:
             completion.answer(described.config, arguments)
             function_at("contextrast.cli.app:run")(described.config, place)

@@ -19,6 +19,9 @@ from contextrast.training.module import SegmentationModule
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
 
+_PATHS: Final = ("weights", "data", "folder")
+"""Lines that hold paths, which are not wrapped, so that they can be copied."""
+
 
 class Beginning(pl.Callback):
     """Prints what a run is before its first step, in its first process.
@@ -52,7 +55,8 @@ class Beginning(pl.Callback):
             "folder": config["paths"]["run_dir"],
         }
         for name, text in lines.items():
-            say(_line(name, text), "bold yellow" if name == "weights" and random else None)
+            wrapped = _line(name, text) if name not in _PATHS or (name == "weights" and random) else f"{name:9} {text}"
+            say(wrapped, "bold yellow" if name == "weights" and random else None)
 
 
 def end(module: SegmentationModule, run_dir: Path) -> None:
@@ -64,7 +68,7 @@ def end(module: SegmentationModule, run_dir: Path) -> None:
     """
     if module.last_scores is not None:
         say(_line("reached", f"mIoU {100 * module.last_scores.miou:.2f} % at the last step, step {module.measured_at}"))
-    say(_line("folder", str(run_dir)))
+    say(f"{'folder':9} {run_dir}")
     say("next:")
     for command in next_commands(run_dir):
         say(f"  {command}")
