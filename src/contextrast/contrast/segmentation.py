@@ -214,12 +214,13 @@ class ContrastiveLoss(SegmentationLoss):
         # Where the contrast looks at directions alone, nobody has to make a normalised copy of the maps.
         embed = getattr(self.heads, "embed", self.heads) if getattr(self.contrast, "any_length", False) else self.heads
         embeddings = embed(features)
-        base_terms = self.base.terms(logits, target, weight)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
         weighs = getattr(self.contrast, "weighs_pixels", False)
         further = {} if weight is None or not weighs else {"weight": weight}
         terms = self.contrast(embeddings, target, prediction, **further)
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
+        # After the contrast, so that its backward pass comes first and frees what it kept before the contrast's begins.
+        base_terms = self.base.terms(logits, target, weight)
         base = self.base.total(base_terms)
         seen = [embedding.detach() for embedding in embeddings]
         return LossTerms(
