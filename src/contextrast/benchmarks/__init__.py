@@ -18,6 +18,5 @@ from contextrast.benchmarks.step import step
 
 __all__ = [
     "communication", "depthwise", "distance", "estimate", "flatness", "infer", "loader", "losses", "prediction", "run",
-    "communication", "depthwise", "distance", "estimate", "flatness", "infer", "loader", "losses", "prediction", "run",
     "startup", "step",
 ]  # fmt: skip

@@ -63,7 +63,8 @@ def step_peak(overrides: Sequence[str]) -> int:
             del terms
             optimizer.step()
             module.update_loss()
-        return live.peak
+        peak: int = live.peak
+    return peak
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's stub
@@ -71,7 +72,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
-        self.bytes = self.peak = 0
+        self.bytes: int = 0
+        self.peak: int = 0
         self._known: dict[int, int] = {}
 
     def __torch_dispatch__(
