@@ -13,16 +13,15 @@ CHANNELS, SIZES = (3, 4, 5, 6), ((16, 16), (8, 8), (4, 4), (2, 2))
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_forward_pass_stays_on_the_device(name, layout):
-    loss = loss_of_file(name, 5, CHANNELS)
-    with FakeTensorMode(allow_non_fake_inputs=False) as fake, Operations() as operations:
-        for part in loss.modules():
-            for key, value in part._parameters.items():
+    loss, fake = loss_of_file(name, 5, CHANNELS), FakeTensorMode()
+    for part in loss.modules():
+        for tensors in (part._parameters, part._buffers):
+            for key, value in tensors.items():
                 if value is not None:
-                    part._parameters[key] = torch.nn.Parameter(fake.from_tensor(value.detach()).to("cuda"))
-            for key, value in part._buffers.items():
-                if value is not None:
-                    part._buffers[key] = fake.from_tensor(value).to("cuda")
-        operations.names.clear()
+                    with fake:
+                        moved = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                    tensors[key] = torch.nn.Parameter(moved) if isinstance(value, torch.nn.Parameter) else moved
+    with fake, Operations() as operations:
         features = [
             torch.zeros(2, width, *size, device="cuda").to(memory_format=layout)
             for width, size in zip(CHANNELS, SIZES, strict=True)
