@@ -186,6 +186,6 @@ def _repeated(values: list[Any]) -> list[Any]:
 
 
 def _spread(place: int, count: int) -> Color:
-    """Colours around the circle, neighbours in the list apart in brightness."""
-    red, green, blue = colorsys.hsv_to_rgb(place / count, 0.85, (1.0, 0.75, 0.5)[place % 3])
+    """Colours around the circle from blue on, as red reads as an alarm; neighbours in the list apart in brightness."""
+    red, green, blue = colorsys.hsv_to_rgb((0.6 + place / count) % 1, 0.85, (1.0, 0.75, 0.5)[place % 3])
     return round(255 * red), round(255 * green), round(255 * blue)
