@@ -46,7 +46,7 @@ class TwoSteps(pl.Callback):
 def numbers(config: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Keys and values of numbers, of lists, of what is null and may be a number, and of sections."""
     if isinstance(config, dict):
-        if key:
+        if "." in key:  # a section at the top is a choice, and Hydra says how one is left out
             yield key, config
         for name, value in config.items():
             yield from numbers(value, f"{key}.{name}".lstrip("."))

@@ -4,7 +4,8 @@ import pytest
 
 from contextrast.data import Streets
 from contextrast.errors import ConfigError
-from contextrast.evaluation import needed_of
+from contextrast.evaluation import build_measures, needed_of
+from contextrast.export.exported import Exported
 from contextrast.metrics import BandMeanIoU, CityscapesInstanceIoU
 
 IIOU = {"iiou": CityscapesInstanceIoU()}
@@ -25,3 +26,9 @@ def test_instances_are_asked_for_where_a_measure_needs_them_and_of_nobody_else()
 def test_a_dataset_without_instances_is_refused_by_name():
     with pytest.raises(ConfigError, match="iiou needs instance maps, which Streets does not have"):
         needed_of(Streets("val", size=(64, 64)), IIOU)
+
+
+@pytest.mark.parametrize("settings", ["abc", 5, {"widths": [3]}])
+def test_what_describes_no_measure_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"metrics\.mine=.* describes no measure"):
+        build_measures({"mine": settings}, Exported(Streets.labels, lambda image: image), Streets.labels)

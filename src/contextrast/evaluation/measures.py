@@ -26,7 +26,9 @@ def build_measures(chosen: Mapping[str, Any], network: Network, labels: LabelTab
     for name, settings in chosen.items():
         if settings is None:
             continue
-        described: Any = instantiate(settings | {"_partial_": True})
+        if not isinstance(settings, Mapping) or "_target_" not in settings:
+            raise ConfigError(f"metrics.{name}={settings} describes no measure (no _target_); null leaves it out.")
+        described: Any = instantiate({**settings, "_partial_": True})
         if not issubclass(described.func, Measure):
             raise ConfigError(f"metrics.{name}: {settings['_target_']} is no contextrast.metrics.Measure.")
         try:

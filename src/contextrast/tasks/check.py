@@ -34,8 +34,8 @@ def check(config: DictConfig) -> None:
         ContextrastError: If the dataset is not there, or anything is wrong with it.
     """
     path = Path(config.paths.run_dir) / "check.json"
-    propose(config)
     datamodule: SegmentationDataModule = instantiate(config.data)
+    propose(config)
     classes = datamodule.labels  # without them nothing can be counted
     began = time.monotonic()
     found = inspect_all(datamodule)

@@ -135,3 +135,12 @@ def test_balanced_weights_are_enets():
     assert found[2] == pytest.approx(50.5, abs=0.01)
     with pytest.raises(ConfigError, match=r"0\.\.1"):
         balanced_weights([1.2])
+
+
+def test_none_leaves_a_loss_out_with_its_weight():
+    logits, target = batch(0)
+    left = WeightedLosses({"cross_entropy": 1.0, "dice": 0.5}, cross_entropy=None, dice=SoftDice())
+    torch.testing.assert_close(left(logits, target), 0.5 * SoftDice()(logits, target))
+    assert list(left.terms(logits, target)) == ["dice"]
+    with pytest.raises(ConfigError, match="one for each of the losses, none"):
+        WeightedLosses({"cross_entropy": 1.0}, cross_entropy=None)

@@ -18,23 +18,26 @@ class WeightedLosses(Stateful):
     Args:
         weights: Weight of each loss by its name.
         **losses: The losses by name: modules called on logits ``[B, N, H, W]`` and target ``[B, H, W]`` that return a
-            scalar.
+            scalar. None leaves one out, with its weight.
 
     Raises:
         ConfigError: If there is no loss, a weight is missing, no finite number or negative, or has no loss.
     """
 
-    def __init__(self, weights: Mapping[str, float], **losses: nn.Module) -> None:
+    def __init__(self, weights: Mapping[str, float], **losses: nn.Module | None) -> None:
         super().__init__()
-        if not losses or set(weights) != set(losses):
+        left_out = {name for name, loss in losses.items() if loss is None}
+        weights = {name: weight for name, weight in weights.items() if name not in left_out}
+        kept = {name: loss for name, loss in losses.items() if loss is not None}
+        if not kept or set(weights) != set(kept):
             raise ConfigError(
-                f"weights must have one for each of the losses, {', '.join(losses) or 'none'}, got weights for "
+                f"weights must have one for each of the losses, {', '.join(kept) or 'none'}, got weights for "
                 f"{', '.join(weights) or 'none'} (loss/base=NAME chooses a file that brings a loss and its weight)"
             )
         for name, weight in weights.items():
             check_number(f"weights.{name}", weight)
         self.weights = dict(weights)
-        self.losses = nn.ModuleDict(losses)
+        self.losses = nn.ModuleDict(kept)
 
     @classmethod
     def of(cls, base: nn.Module | None, ignore_index: int | None = 255) -> Self:
