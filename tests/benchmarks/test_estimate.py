@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -29,9 +30,11 @@ def test_the_peak_is_that_of_what_lives_at_once_and_views_count_once():
         del third
 
 
-def test_a_contrast_takes_more_than_cross_entropy_alone_and_twice_the_images_about_twice_as_much(capsys):
+def test_a_contrast_takes_more_than_cross_entropy_alone_and_each_image_takes_as_much_as_another(capsys):
     numbers = estimate(["contextrast"], SMALL)
     assert 1 < numbers["contextrast memory ratio"] < 2
-    more = estimate([], [*SMALL, "data.batch_size=16"])
-    assert 2 < more["ce megabytes"] / numbers["ce megabytes"] < 8
+    two, eight, sixteen = (estimate([], [*SMALL, f"data.batch_size={size}"])["ce megabytes"] for size in (2, 8, 16))
+    assert two == numbers["ce megabytes"]
+    assert (sixteen - eight) / 8 == pytest.approx((eight - two) / 6, rel=0.2)
+    assert sixteen > two
     assert f"{numbers['contextrast memory ratio']:.3f}" in capsys.readouterr().out

@@ -75,6 +75,7 @@ class _Sums(torch.autograd.Function):
         weights = zero.expand(len(inverse), index.shape[1] if by_index else num_segments)
         vectors = zero.expand(sums.shape)
         ctx.save_for_backward(pixels, index, inverse)
+        # torch's way to keep what is no tensor for the backward pass
         ctx.by_index, ctx.num_segments, ctx.width = by_index, num_segments, sums.shape[1]
         ctx.mark_non_differentiable(inverse)
         ctx.set_materialize_grads(False)
@@ -121,7 +122,7 @@ class _Dots(torch.autograd.Function):
         table = F.pad(vectors, (0, 0, 0, 1)) if by_index else vectors
         dots = products.dots(table, index) if by_index else products.all_dots(table)
         ctx.save_for_backward(vectors, pixels, inverse, index, *bags)
-        ctx.by_index = by_index
+        ctx.by_index = by_index  # torch's way to keep it for the backward pass
         return dots * inverse.unsqueeze(1)
 
     @staticmethod

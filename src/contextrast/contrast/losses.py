@@ -161,7 +161,7 @@ class _WeightedSoftplus(torch.autograd.Function):
     def forward(ctx: Any, positive: Tensor, log_partition: Tensor, segments: Tensor, of_pixels: Tensor) -> Tensor:
         margin = log_partition[segments] - positive
         ctx.save_for_backward(margin, segments, of_pixels)
-        ctx.size = len(log_partition)
+        ctx.size = len(log_partition)  # torch's way to keep it for the backward pass
         return (F.softplus(margin) * of_pixels).sum()
 
     @staticmethod
@@ -189,7 +189,7 @@ class _AnchorAnchor(torch.autograd.Function):
         margin = (log_z - positive).masked_fill(log_z < -0.5 * _MASKED, -torch.inf)
         of_pairs = weights.unsqueeze(1) * filled
         ctx.save_for_backward(logits, log_z, margin, of_pairs, entries)
-        ctx.temperature = temperature
+        ctx.temperature = temperature  # as above
         return (F.softplus(margin) * of_pairs).sum()
 
     @staticmethod
