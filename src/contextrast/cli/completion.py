@@ -24,25 +24,22 @@ _SHELLS: Final = {"query=bash": " ", "query=zsh": " ", "query=fish": "\n"}
 """What shells ask with, and what they want between the answers."""
 
 
-def answer(config_name: str, arguments: Sequence[str]) -> None:
-    """Print what a shell asks for, and end; other arguments are left alone.
+def answer(config_name: str, arguments: Sequence[str]) -> bool:
+    """Print what a shell asks for; tells whether one asked.
 
     Args:
         config_name: The file of ``conf/`` that the command composes.
         arguments: What the command was called with.
-
-    Raises:
-        SystemExit: With 0, if a shell asked.
     """
     asked = next((text for text in arguments if text in _SHELLS), None)
     if asked is None or not {"-sc", "--shell_completion"} & set(arguments):
-        return
+        return False
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()[1:]
     word = "" if line.endswith(" ") or not typed else typed.pop()
     known = index(config_name, [text for text in typed if "=" in text or text.startswith("~")])
     sys.stdout.write(_SHELLS[asked].join(matches(word, known)) + "\n")
-    sys.exit(0)
+    return True
 
 
 def index(config_name: str, words: Sequence[str]) -> dict[str, Any]:

@@ -23,8 +23,7 @@ def command(described: Described, place: str) -> Callable[[], None]:
             sys.stdout.write(f"{described.help()}\n")
         elif "--version" in arguments:
             sys.stdout.write(f"{versions()}\n")
-        else:
-            completion.answer(described.config, arguments)
+        elif not completion.answer(described.config, arguments):
             function_at("contextrast.cli.app:run")(described.config, place)
 
     return main
