@@ -24,6 +24,7 @@ from contextrast.training.assembly import build_datamodule, build_module, build_
 from tests.conftest import TINY, choices
 
 CONF = config_directory()
+LARGE = ("mask2former_swin_large", "segformer_mit_b4", "segformer_mit_b5")  # minutes and gigabytes
 GROUPS = ("loss", "loss/negatives", "loss/fusion", "loss/memory", "optimizer", "scheduler", "trainer", "logger")
 PARTS = [(group, name) for group in ("base", "fusion", "negatives", "memory") for name in choices(f"loss/{group}")]
 GIVEN_BY_TRAINING = {"num_classes", "in_channels", "num_stages", "base", "ignore_index"}
@@ -50,7 +51,10 @@ def test_every_experiment_composes_and_builds(composed, name):
     assert config.trainer.max_steps > 0
 
 
-@pytest.mark.parametrize("name", choices("model"))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in choices("model")],
+)
 def test_every_model_builds(composed, name):
     free = ["model.architecture=Unet", "model.encoder=resnet18"] if name == "smp" else []
     config = composed("train", f"model={name}", "model.encoder_weights=null", *free)
@@ -159,7 +163,7 @@ def test_conf_is_found_in_a_checkout_and_in_an_installed_wheel(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     program = (
-        "import contextrast.config as c; from contextrast.runs.composition import compose;"
+        "import contextrast.folders as c; from contextrast.runs.composition import compose;"
         "print(c.config_directory()); print(compose('train').loss._target_)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -7,6 +7,7 @@ from typing import Final
 from omegaconf import DictConfig, OmegaConf
 
 from contextrast.checkpoints.files import previous_checkpoints
+from contextrast.data.pairing import given_path
 from contextrast.errors import CheckpointError
 from contextrast.runs.lock import is_running
 
@@ -68,7 +69,7 @@ def checkpoint_or_export(asked: str, runs: Path, setting: str = "checkpoint") ->
     Raises:
         CheckpointError: If a run folder has no checkpoint, or there is no latest run.
     """
-    path = Path(asked).expanduser()
+    path = given_path(setting, asked)
     if asked == _LATEST or (path / LAST.parent).is_dir():
         return str(find_checkpoint(asked, runs, setting, busy=True))
     return asked
