@@ -1,6 +1,7 @@
 """``contextrast-analyze`` from checkpoints to figures, and what it refuses."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -216,5 +217,6 @@ def test_the_extra_is_named_where_it_is_missing(run, checkpoints, monkeypatch, t
     code, printed = run(checkpoints["ce"], "--figures", "error_distance", figure)
     assert code == 1
     assert "pip install" in printed.err
+    assert {"scikit-learn", "grad-cam"} <= set(re.findall(r"'([\w-]+)>=", printed.err))
     assert module in printed.err
     assert not (tmp_path / "out").exists()

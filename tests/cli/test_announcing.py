@@ -52,7 +52,7 @@ def test_the_last_lines_name_the_run_s_checkpoint(started, monkeypatch):
     assert Path(checkpoint_or_export(asked, Path("runs"))) == (folder / "runs" / "latest").resolve() / LAST
 
 
-@pytest.mark.parametrize("name", ["plain", "a b", "x=1,y", "[/x] {1}", "it's", 'a"b', "${x}"])
+@pytest.mark.parametrize("name", ["plain", "12", "null", "a b", "x=1,y", "[/x] {1}", "it's", 'a"b', "${x}"])
 def test_what_is_to_be_typed_next_survives_shell_and_hydra(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     folder = run_folder(tmp_path / "runs" / name)

@@ -15,6 +15,7 @@ from contextrast.benchmarks.measuring import CONSOLE, spread, table
 from contextrast.callbacks.costs import seconds_of
 from contextrast.config import instantiate, plain
 from contextrast.errors import ConfigError
+from contextrast.extras import installation
 from contextrast.folders import config_directory
 from contextrast.models import InferenceProtocol, Segmenter
 from contextrast.models.devices import best_device, device_name
@@ -50,7 +51,7 @@ def infer(
     numbers: dict[str, float | str] = {"device": device_name(device)}
     for way in ways:
         if way == "onnx" and not (find_spec("onnxruntime") and find_spec("onnxscript")):
-            CONSOLE.print("ONNX Runtime is not installed: pip install 'contextrast[export]'")
+            CONSOLE.print(f"ONNX Runtime is not installed: {installation('export')}")
             continue
         predict = WAYS[way](network)
         for protocol, options in protocols.items():

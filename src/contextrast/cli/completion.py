@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from contextrast.folders import config_directory, own_configurations
+from contextrast.folders import choices_of, config_directory, own_configurations
 
 _KEPT: Final = 64
 """Files in the cache, of which the oldest make room."""
@@ -123,12 +123,8 @@ def _composed(config_name: str, words: Sequence[str]) -> Any:
 
 
 def _groups() -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
-    for folder in _folders():
-        for path in folder.rglob("[!_]*.yaml"):
-            if group := path.parent.relative_to(folder).as_posix().removeprefix("."):
-                found.setdefault(group, set()).add(path.stem)
-    return {group: sorted(choices) for group, choices in sorted(found.items())}
+    folders = {path.relative_to(top).as_posix() for top in _folders() for path in top.rglob("*") if path.is_dir()}
+    return {group: choices for group in sorted(folders) if (choices := choices_of(group))}
 
 
 def _folders() -> list[Path]:

@@ -57,7 +57,7 @@ class UnreadSettings(Callback):
 
 
 def meant(key: str, command: str, value: str = "VALUE") -> str:
-    """A sentence with existing settings that a key may have meant, empty where there are none.
+    """A sentence with existing settings that a key may have meant, or with where all of them are listed.
 
     Args:
         key: What was typed.

@@ -12,6 +12,7 @@ import numpy as np
 from contextrast.data.classes_file import NAMES
 from contextrast.data.formats import opened
 from contextrast.data.labels import IGNORE_INDEX
+from contextrast.data.masks import MAX_CLASSES
 from contextrast.data.pairing import image_files
 from contextrast.errors import ConfigError, DataError, check_number
 
@@ -20,9 +21,6 @@ LISTS: Final = ("train.txt", "val.txt")
 
 _LOOKED_AT: Final = 200
 """Masks that are opened, spread evenly over all."""
-
-_MOST: Final = 254
-"""Classes that there can be."""
 
 _NAMED: Final = 12
 """Values that a sentence names."""
@@ -92,8 +90,8 @@ def _classes(root: Path) -> Proposal:
     values, colors = _content(looked_at)
     lines, says = _of_colors(colors) if colors else _of_values(values)
     where = f"{len(looked_at)} of {len(masks)} masks"
-    if not 2 <= len(lines) <= _MOST:
-        raise DataError(f"{where} hold {len(lines)} different {says}, and 2 to {_MOST} can be classes.")
+    if not 2 <= len(lines) <= MAX_CLASSES:
+        raise DataError(f"{where} hold {len(lines)} different {says}, and 2 to {MAX_CLASSES} can be classes.")
     return Proposal(root / NAMES[-1], "\n".join(lines) + "\n", f"{says} in {where}; give the classes their names")
 
 
@@ -126,7 +124,7 @@ def _content(masks: Iterable[Path]) -> tuple[set[int], set[tuple[int, ...]]]:
             values |= set(np.unique(pixels).tolist())
         else:
             colors |= set(map(tuple, np.unique(pixels.reshape(-1, 3), axis=0).tolist()))
-        if len(colors) > 4 * _MOST:
+        if len(colors) > 4 * MAX_CLASSES:
             raise DataError(
                 f"{path} and those before it hold {len(colors)} colours: edges are smoothed, or it is no mask."
             )

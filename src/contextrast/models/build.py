@@ -83,11 +83,9 @@ def refuse_names(**settings: Any) -> None:
 def network_name(model: Mapping[str, Any]) -> str:
     """What messages and model cards call the network of a ``model`` configuration."""
     own = model.get("network")
-    return (
-        str(own["_target_"])
-        if own and "_target_" in own
-        else f"{model.get('architecture')} over {model.get('encoder')}"
-    )
+    if own and "_target_" in own:
+        return str(own["_target_"])
+    return f"{model.get('architecture')} over {model.get('encoder')}"
 
 
 def _check_options(options: Iterable[str], known: Iterable[str], architecture: str, encoder: str) -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.errors import ConfigError, WeightsError, first_line
+from contextrast.extras import installation
 
 try:
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 except ModuleNotFoundError as missing:
     if missing.name != "transformers":
         raise
-    raise ConfigError("it needs transformers: pip install 'contextrast[huggingface]'") from missing
+    raise ConfigError(f"it needs transformers: {installation('huggingface')}") from missing
 
 _IGNORED = 255
 _SMALLEST = 1e-8  # score below which a class is as good as impossible

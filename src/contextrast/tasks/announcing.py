@@ -13,11 +13,9 @@ from typing_extensions import override
 
 from contextrast.callbacks.summary import count_parameters
 from contextrast.data import SegmentationDataModule
-from contextrast.runs.quoting import quoted
+from contextrast.runs.quoting import as_value
 from contextrast.terminal import console, say
 from contextrast.training.module import SegmentationModule
-
-_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
 
 _PATHS: Final = ("weights", "data", "folder")
 """Lines that hold paths, which are not wrapped, so that they can be copied."""
@@ -76,19 +74,14 @@ def end(module: SegmentationModule, run_dir: Path) -> None:
 
 def next_commands(run_dir: Path) -> Sequence[str]:
     """What to type after a training, ready to be pasted into a shell."""
-    checkpoint = shlex.quote(f"checkpoint={typed(run_dir)}")
+    near = _near(run_dir)
+    checkpoint, start_from = (shlex.quote(f"{key}={as_value(near)}") for key in ("checkpoint", "start_from"))
     return [
         f"contextrast-evaluate {checkpoint}",
         f"contextrast-predict {checkpoint} input=PATH",
-        f"contextrast-report {shlex.quote(_near(run_dir))} --html report.html",
-        f"contextrast-train {shlex.quote(f'start_from={typed(run_dir)}')} recipe.steps=MORE",
+        f"contextrast-report {shlex.quote(near)} --html report.html",
+        f"contextrast-train {start_from} recipe.steps=MORE",
     ]
-
-
-def typed(path: Path) -> str:
-    """A path as an override's value, quoted for Hydra where its grammar asks for it."""
-    near = _near(path)
-    return near if set(near) <= _PLAIN else quoted(near)
 
 
 def _near(path: Path) -> str:

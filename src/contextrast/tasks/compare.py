@@ -10,7 +10,7 @@ from contextrast.runs.composition import compose
 from contextrast.runs.records import Run, read_result, variant_run
 from contextrast.runs.results import Variant, find_records
 from contextrast.runs.settings import by_key
-from contextrast.tasks.report import chosen_baselines, show
+from contextrast.tasks.report import chosen_baselines, show_comparisons
 from contextrast.tasks.series import Job, RunFailedError, Series
 from contextrast.terminal import console, say
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> list[str]:
     runs = asked_runs(results, variants, arguments.seeds)
     if not runs:
         raise ConfigError(f"{results} holds no results, and none were asked for. Name losses: --losses ce contextrast.")
-    show(compare(runs, arguments.metric, chosen_baselines(arguments), arguments.thin))
+    show_comparisons(compare(runs, arguments.metric, chosen_baselines(arguments), arguments.thin))
     return failed
 
 

@@ -19,7 +19,7 @@ from contextrast.models import InferenceProtocol, Network
 from contextrast.models.devices import chosen_device
 from contextrast.predicting import Predictor, load_predictor
 from contextrast.runs.composition import compose
-from contextrast.runs.quoting import quoted
+from contextrast.runs.quoting import as_value, quoted
 from contextrast.runs.reading import load as read
 from contextrast.tasks.chosen import checkpoint_or_export
 from contextrast.tasks.train import train as train_configured
@@ -155,8 +155,7 @@ def _text(key: str, value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, str | Path):
-        word = str(value)
-        return word if word.isidentifier() and word not in ("null", "true", "false") else quoted(word)
+        return as_value(value)
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{name}:{_text(key, one)}" for name, one in value.items()) + "}"
     if isinstance(value, list | tuple):

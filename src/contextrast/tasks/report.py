@@ -10,8 +10,7 @@ from contextrast.reporting.comparison_csv import comma_separated
 from contextrast.reporting.comparison_tables import explanation, markdown, terminal_tables
 from contextrast.reporting.page.document import html_page
 from contextrast.runs.records import read_runs
-from contextrast.terminal import console, say
-from contextrast.terminal import show as print_parts
+from contextrast.terminal import console, say, show
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -22,7 +21,7 @@ def report(arguments: argparse.Namespace) -> None:
     """
     records = read_runs(arguments.folders)
     comparisons = compare(records.runs, arguments.metric, chosen_baselines(arguments), arguments.thin)
-    show(comparisons)
+    show_comparisons(comparisons)
     for path, reason in records.left_out.items():
         say(f"left out: {path}: {reason}", "yellow")
     if arguments.markdown is not None:
@@ -33,11 +32,11 @@ def report(arguments: argparse.Namespace) -> None:
         _write(arguments.html, html_page(comparisons, records.left_out))
 
 
-def show(comparisons: Sequence[Comparison]) -> None:
+def show_comparisons(comparisons: Sequence[Comparison]) -> None:
     """Print comparisons: their tables, what the numbers are, and notes."""
     for comparison in comparisons:
-        print_parts(*terminal_tables(comparison, console()))
-        print_parts(explanation(comparison), style="dim")
+        show(*terminal_tables(comparison, console()))
+        show(explanation(comparison), style="dim")
         for note in comparison.notes:
             say(note, "yellow")
 
