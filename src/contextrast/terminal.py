@@ -36,17 +36,21 @@ def say(text: str, style: str | None = None) -> None:
 def show(*parts: RenderableType, style: str | None = None) -> None:
     """Print tables, or paragraphs that are wrapped; they go into the command's log, too."""
     console().print(*parts, sep="\n", style=style)
-    file = StringIO()
-    Console(**PLAIN, file=file, width=_LOG_WIDTH).print(*parts, sep="\n")
-    _log(file.getvalue().rstrip())
+    if _log_files():
+        file = StringIO()
+        Console(**PLAIN, file=file, width=_LOG_WIDTH).print(*parts, sep="\n")
+        _log(file.getvalue().rstrip())
 
 
 def _log(text: str) -> None:
     """Write what was printed into the files of the log, as the terminal has it already."""
     record = logging.LogRecord("contextrast", logging.INFO, __file__, 0, text, None, None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
+    for handler in _log_files():
+        handler.handle(record)
+
+
+def _log_files() -> list[logging.FileHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

@@ -168,16 +168,25 @@ class Folder(FileDataset):
         )
 
 
+def layouts(split: str) -> list[dict[str, str]]:
+    """Folders in which a split may lie, and whether each holds images or masks."""
+    kinds = ("images", "masks")
+    return [{f"{kind}/{split}": kind for kind in kinds}, {f"{split}/{kind}": kind for kind in kinds}]
+
+
+def list_of(folder: Path, split: str) -> Path:
+    """The file that lists a split's images where no folder of its own holds them."""
+    return folder / f"{split}.txt"
+
+
 def _pairs(folder: Path, split: Split, affixes: Mapping[str, _Affix]) -> list[Pair]:
-    layouts = [{f"{kind}/{split}": kind for kind in affixes}, {f"{split}/{kind}": kind for kind in affixes}]
-    parts = next((names for names in layouts if any((folder / name).is_dir() for name in names)), None)
-    listed: Path | None = folder / f"{split}.txt"
-    if parts is None and listed is not None and listed.is_file():
+    parts = next((names for names in layouts(split) if any((folder / name).is_dir() for name in names)), None)
+    listed = None
+    if parts is None:
+        listed = list_of(folder, split)
+        if not listed.is_file():
+            raise MissingSplitError(f"The data folder {folder} has no split {split!r}. {_LAYOUTS}")
         parts = {kind: kind for kind in affixes}
-    elif parts is None:
-        raise MissingSplitError(f"The data folder {folder} has no split {split!r}. {_LAYOUTS}")
-    else:
-        listed = None
     check_parts(folder, {name: folder / name for name in parts}, "Data", _LAYOUTS)
     found = [image_files(folder / name, subfolders=True) for name in parts]
     if not any(found):

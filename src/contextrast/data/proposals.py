@@ -10,13 +10,14 @@ from typing import Final
 import numpy as np
 
 from contextrast.data.classes_file import NAMES
+from contextrast.data.folder import layouts, list_of
 from contextrast.data.formats import opened
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.data.masks import MAX_CLASSES
 from contextrast.data.pairing import image_files
 from contextrast.errors import ConfigError, DataError, check_number
 
-LISTS: Final = ("train.txt", "val.txt")
+LISTS: Final = tuple(list_of(Path(), split).name for split in ("train", "val"))
 """Files that say which names belong to which split, where ``images`` and ``masks`` have no folders for them."""
 
 _LOOKED_AT: Final = 200
@@ -78,7 +79,7 @@ def proposals(root: Path, share: float = 0.2, group: str | None = None, seed: in
 
 
 def _has_split(root: Path) -> bool:
-    return any((root / inner).is_dir() for inner in ("train/images", "images/train"))
+    return any((root / name).is_dir() for names in layouts("train") for name, kind in names.items() if kind == "images")
 
 
 def _classes(root: Path) -> Proposal:
