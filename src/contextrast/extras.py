@@ -27,8 +27,8 @@ def from_extra(module: str, extra: str, purpose: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{purpose} needs the library {module.partition('.')[0]}, which cannot be imported ({error}). Install it "
-            f"with: {installation(extra)}"
+            f"{purpose} needs the library {module.partition('.')[0]}, which cannot be imported ({error}). It comes "
+            f"with contextrast[{extra}]: {installation(extra)}"
         ) from error
 
 

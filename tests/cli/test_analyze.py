@@ -216,7 +216,7 @@ def test_the_extra_is_named_where_it_is_missing(run, checkpoints, monkeypatch, t
     monkeypatch.setitem(sys.modules, module, None)  # as python marks what cannot be imported
     code, printed = run(checkpoints["ce"], "--figures", "error_distance", figure)
     assert code == 1
-    assert "pip install" in printed.err
+    assert "contextrast[analysis]" in printed.err
     assert {"scikit-learn", "grad-cam"} <= set(re.findall(r"'([\w-]+)>=", printed.err))
     assert module in printed.err
     assert not (tmp_path / "out").exists()

@@ -30,6 +30,10 @@ ARCHITECTURES = {
     "HRNetV2": ({"encoder": "tu-hrnet_w18_small"}, BRANCHES),
     "OCRNet": ({"encoder": "tu-hrnet_w18_small", "decoder_channels": 32, "decoder_key_channels": 16}, BRANCHES),
     "DPT": ({"stages": (1, 2, 3, 4), **VIT}, [(192, 16)] * 4),
+    "LinearHead": (
+        {"stages": (1, 2, 3, 4), "encoder": VIT["encoder"], "dynamic_img_size": True},
+        [(192, 16)] * 4,
+    ),
 }
 
 

@@ -199,7 +199,7 @@ def _hint(error: Exception) -> str:
         found += "\nSettings of data, model and the like hold no ${...} at all: name a link to the file or folder."
     elif missing := re.search(r"hydra/(?:launcher|sweeper)/(ray|joblib|submitit|optuna)", str(error)):
         extra = "ray" if missing[1] == "ray" else "sweep"
-        found = f"It comes with the extra {extra}: {installation(extra)}"
+        found = f"It comes with contextrast[{extra}]: {installation(extra)}"
     elif isinstance(error, OSError) and error.errno in _BY_NUMBER:
         found = _BY_NUMBER[error.errno]
     else:
