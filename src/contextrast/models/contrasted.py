@@ -59,9 +59,11 @@ def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str
 
 
 def _examples(network: nn.Module) -> list[str]:
-    """The last modules that contain others, two levels deep."""
-    names = [name for name, module in network.named_modules() if name.count(".") == 1 and any(module.children())]
-    return names[-2:]
+    """The last modules that contain others, two levels deep; all of the decoder's where none of its modules does."""
+    names = [name for name, _ in network.named_modules() if name.count(".") == 1]
+    of_decoder = [name for name in names if name.startswith("decoder.")]
+    containers = [name for name in names if any(network.get_submodule(name).children())]
+    return ([name for name in containers if name in of_decoder] or of_decoder or containers)[-2:]
 
 
 def _shallowest_first(name: str, blocks: nn.ModuleList) -> list[str]:
