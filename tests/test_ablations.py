@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from contextrast.config import instantiate
+from contextrast.contrast.stages import weights_by_depth
 from contextrast.folders import config_directory
 from tests.conftest import choices
 
@@ -61,7 +62,8 @@ def test_coupled_values_change_together():
         assert fusion._target_.endswith("StaticFusion")
     for job in jobs_of("stages", "seed=0"):
         config = compose("train", job)
-        assert len(config.model.stages) == len(config.loss.stage_weights)
+        weights = config.loss.stage_weights or weights_by_depth(len(config.model.stages))
+        assert len(config.model.stages) == len(weights)
 
 
 def test_components_build_up_from_cross_entropy():

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from contextrast.benchmarks.communication import silent_group
 from contextrast.contrast.collective import global_images
 from contextrast.data.sampler import EpochSampler
 from contextrast.training.assembly import build_datamodule, build_module
+from tests.cli.processes import forked
 from tests.group import (
     DECODER,
     LOSSES,
@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 def group(tmp_path_factory):
     """Losses and DDP's gradients of the first process, and what each process saved."""
     folder, port = tmp_path_factory.mktemp("group"), find_free_network_port()
-    other = mp.get_context("spawn").Process(target=train_in_a_group, args=(1, 2, folder, port), daemon=True)
+    other = forked().Process(target=train_in_a_group, args=(1, 2, folder, port), daemon=True)
     other.start()
     losses = train_in_a_group(0, 2, folder, port)
     other.join()

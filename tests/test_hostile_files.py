@@ -25,6 +25,7 @@ from contextrast.data.masks import decode_indices
 from contextrast.errors import CheckpointError, ConfigError, DataError, WeightsError
 from contextrast.models.weight_files import read_weights
 from contextrast.runs.reading import load
+from tests.cli.processes import ended, train
 
 
 class Creates:
@@ -68,10 +69,8 @@ def test_resuming_a_stranger_s_run_executes_nothing_of_it(tmp_path, mark):
         f"+hydra.callbacks.b={{_target_:torch.load,f:{tmp_path}/weights.pt,weights_only:false}}",
         f"+hydra.callbacks.c={{_target_:site.addsitedir,sitedir:{tmp_path}}}",
     ]
-    command = [sys.executable, "-m", "contextrast.cli.train", f"resume={run_folder(tmp_path / 'run', attacks)}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "overrides.yaml" in done.stderr
+    assert ended(train(tmp_path, f"resume={run_folder(tmp_path / 'run', attacks)}")) == [1]
+    assert "overrides.yaml" in (tmp_path / "output.txt").read_text()
 
 
 def bare(protocol):

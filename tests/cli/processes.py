@@ -24,7 +24,7 @@ def _end():
         process.kill()
 
 
-def _run(name, folder, arguments, environment, output):
+def run_command(name, folder, arguments, environment, output):
     """What a child does: a command, from its command line on."""
     os.chdir(folder)
     os.environ.update(environment)
@@ -40,8 +40,8 @@ def _run(name, folder, arguments, environment, output):
     import_module(f"contextrast.cli.{name}").main()
 
 
-def start(name, folder, *arguments, output="output.txt", **environment):
-    """Starts a command in a folder."""
+def forked():
+    """What makes processes that share only what importing the application leaves behind, which takes seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
@@ -52,7 +52,12 @@ def start(name, folder, *arguments, output="output.txt", **environment):
             "contextrast.tasks.evaluate",
         ]
     )
-    process = context.Process(target=_run, args=(name, folder, arguments, environment, folder / output))
+    return context
+
+
+def start(name, folder, *arguments, output="output.txt", run=run_command, **environment):
+    """Starts a command in a folder, or another function of the same arguments that does."""
+    process = forked().Process(target=run, args=(name, folder, arguments, environment, folder / output))
     process.start()
     _STARTED.append(process)
     return process

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,7 @@ from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data import Streets
 from contextrast.errors import CheckpointError
 from tests.cli.commands import run
+from tests.cli.processes import ended, run_command, start
 from tests.conftest import TINY
 
 
@@ -25,11 +25,8 @@ from tests.conftest import TINY
 def trained(tmp_path_factory) -> Path:
     """A run folder of two steps on tiny streets, made by the console command in a process of its own."""
     folder = tmp_path_factory.mktemp("trained")
-    done = subprocess.run(
-        [sys.executable, "-m", "contextrast.cli.train", *TINY, "hydra.run.dir=run"],
-        cwd=folder, capture_output=True, text=True, check=True, timeout=500,
-    )  # fmt: skip
-    assert "mean" in done.stdout
+    assert ended(start("train", folder, *TINY, "logger=default", "hydra.run.dir=run")) == [0]
+    assert "mean" in (folder / "output.txt").read_text()
     return folder / "run"
 
 
@@ -118,18 +115,14 @@ def test_data_of_other_classes_is_refused(trained, tmp_path):
     assert "Heaven" in done.stderr
 
 
+def run_without_wandb(*arguments):
+    run_command(*arguments)
+    assert "wandb" not in sys.modules, "wandb was imported"
+
+
 def test_csv_logging_never_imports_wandb(tmp_path):
-    program = (
-        "import sys; sys.argv = ['train', *sys.argv[1:]]\n"
-        "from contextrast.cli.train import main\n"
-        "main()\n"
-        "assert 'wandb' not in sys.modules, 'wandb was imported'\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *TINY, "logger=csv", "callbacks.pictures.num_images=1", "hydra.run.dir=run"],
-        cwd=tmp_path, check=False, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    arguments = [*TINY, "logger=csv", "callbacks.pictures.num_images=1", "hydra.run.dir=run"]
+    assert ended(start("train", tmp_path, *arguments, run=run_without_wandb)) == [0]
     assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
@@ -138,8 +131,22 @@ CAMVID = os.environ.get("CONTEXTRAST_CAMVID")
 
 @pytest.mark.skipif(not CAMVID, reason="CONTEXTRAST_CAMVID names no folder with CamVid")
 def test_camvid_from_training_to_prediction(tmp_path):
+    """On the first eight images of each split."""
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "camvid" / folder).mkdir(parents=True)
+            for path in sorted((Path(CAMVID) / folder).iterdir())[:8]:
+                (tmp_path / "camvid" / folder / path.name).symlink_to(path)
     tiny = [item for item in TINY if not item.startswith("data.dataset")]
-    run("train", "data=camvid", f"data.root={CAMVID}", *tiny, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
+    run(
+        "train",
+        "data=camvid",
+        f"data.root={tmp_path / 'camvid'}",
+        *tiny,
+        "logger=csv",
+        "hydra.run.dir=run",
+        cwd=tmp_path,
+    )
     checkpoint = f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
     run("evaluate", checkpoint, "protocols.multi_scale=null", "hydra.run.dir=evaluated", cwd=tmp_path)
     evaluated = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())

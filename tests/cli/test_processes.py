@@ -147,9 +147,7 @@ def workers(process):
     return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM]
-)  # of the others: tests/callbacks/test_checkpoints.py
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # the others: tests/callbacks/test_checkpoints.py
 def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp_path):
     """Sent twice within a moment; with a worker that reads, which a terminal's signal reaches, too."""
     run = tmp_path / "run"
@@ -161,9 +159,9 @@ def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp
     assert reading
     for _ in range(2):
         for pid in (process.pid, *reading):
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, number)
         time.sleep(0.01)
-    assert ended(process) == [130]
+    assert ended(process) == [128 + number]
     printed = (tmp_path / "output.txt").read_text()
     assert f"resume={run}" in printed
     assert "Traceback" not in printed
@@ -197,9 +195,9 @@ def test_ctrl_c_ends_a_sweep_after_saving_the_job(tmp_path):
 
 
 def test_a_sweep_s_job_whose_last_checkpoint_is_missing_goes_on_from_the_one_before(tmp_path):
-    sweep = ["-m", *RUN, "seed=1,2", "hydra.sweep.dir=sweep"]
+    sweep = ["-m", *RUN, "seed=1", "hydra.sweep.dir=sweep"]
     assert ended(train(tmp_path, *sweep)) == [0]
-    run = min(path.parent for path in tmp_path.glob("sweep/*/config.yaml"))
+    (run,) = (path.parent for path in tmp_path.glob("sweep/*/config.yaml"))
     before = last(run)
     (run / "metrics.json").unlink()
     (run / "checkpoints" / "last.ckpt").unlink()

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
+from tests.cli.processes import forked
 from tests.contrast.own_loop import WRAP, blocks, losses, train_in_a_group, trained
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("group")
-    other = mp.get_context("spawn").Process(target=train_in_a_group, args=(1, 2, folder), daemon=True)
+    other = forked().Process(target=train_in_a_group, args=(1, 2, folder), daemon=True)
     other.start()
     train_in_a_group(0, 2, folder)
     other.join()

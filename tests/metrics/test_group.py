@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 
 import torch
-import torch.multiprocessing as mp
 
+from tests.cli.processes import forked
 from tests.metrics.group import count_in_a_group, images, measures, plain
 
 
@@ -24,7 +24,7 @@ def assert_same(result, expected) -> None:
 
 
 def test_two_processes_report_what_one_does(tmp_path: Path) -> None:
-    other = mp.get_context("spawn").Process(target=count_in_a_group, args=(1, 2, tmp_path))
+    other = forked().Process(target=count_in_a_group, args=(1, 2, tmp_path))
     other.start()
     count_in_a_group(0, 2, tmp_path)
     other.join()

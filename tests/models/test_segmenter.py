@@ -76,6 +76,17 @@ class TestEveryArchitecture:
             expected = network.network(image[:, :, rows][..., columns])[..., :37, :51]
             torch.testing.assert_close(network(image), expected, rtol=0, atol=0)
 
+    def test_coarse_logits_are_the_logits_a_few_rows_at_a_time(self, architecture, networks, settings):
+        network, image = networks(architecture, **settings), torch.randn(2, 3, 70, 101)
+        with torch.no_grad():
+            expected, coarse = network(image), network.coarse(image)
+            pieces = [coarse.rows(slice(first, min(first + 16, 70))) for first in range(0, 70, 16)]
+        torch.testing.assert_close(torch.cat(pieces, 2), expected, rtol=1e-4, atol=1e-5)
+        # Decoders that go to the image's size, and a head that interpolates by itself.
+        fine = architecture in {"Unet", "UnetPlusPlus", "MAnet", "Linknet", "DPT"}
+        smallest_stride = 1 if fine else 2
+        assert coarse.values.shape[2] <= -(-coarse.height // smallest_stride)
+
     def test_stages_have_the_channels_and_strides_they_claim(self, architecture, networks, settings):
         network = networks(architecture, **settings)
         height, width = 2 * network.smallest_side, 3 * network.smallest_side

@@ -43,6 +43,7 @@ def test_memory_of_many_steps(capsys, monkeypatch, tmp_path):
         assert f"{measured[f'{method} settled']:.1f} │ {measured[f'{method} end']:>13.1f}" in printed
 
 
+@pytest.mark.slow  # a run in an interpreter of its own, which imports everything
 def test_memory_of_a_run(capsys, monkeypatch, tmp_path):
     numbers = tmp_path / "numbers.json"
     arguments = ["run", "--steps=20", f"--json={numbers}", "logger=csv", "trainer.log_every_n_steps=1"]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from contextrast.contrast.taps import Taps
 from contextrast.errors import ConfigError
+from contextrast.models.coarse import CoarseLogits
 
 _PARTS = ("encoder", "decoder", "segmentation_head")
 _LOGITS = ("logits", "out")
@@ -70,6 +71,32 @@ def segment(network: nn.Module, image: Tensor, resize: bool) -> Tensor:
     return _to_size(logits, image) if resize else logits
 
 
+def coarse_logits(network: nn.Module, image: Tensor) -> CoarseLogits:
+    """As `segment`, without the interpolation that usually is the last layer.
+
+    Args:
+        network: A network of either kind.
+        image: float ``[B, 3, H, W]`` of a size that the network takes.
+    """
+    height, width = image.shape[2:]
+    if not built_of_parts(network):
+        return CoarseLogits(_logits(network(image)), height, width, width)
+    layers, corners = _without_interpolation(network.get_submodule("segmentation_head"))
+    values, _, _ = _by_parts(network, image, nn.Sequential(*layers))
+    return CoarseLogits(values, height, width, width, corners)
+
+
+def _without_interpolation(head: nn.Module) -> tuple[list[nn.Module], bool]:
+    """The layers of a head but for a bilinear interpolation at its end, and whether that aligns corners."""
+    layers = list(head) if isinstance(head, nn.Sequential) else [head]
+    while layers and all(isinstance(leaf, nn.Identity) for leaf in layers[-1].modules() if not any(leaf.children())):
+        layers.pop()
+    last = layers[-1] if layers else None
+    if isinstance(last, nn.Upsample) and last.mode == "bilinear":
+        return layers[:-1], bool(last.align_corners)
+    return layers, False
+
+
 def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = False) -> ForwardPass:
     """The forward pass with nothing thrown away.
 
@@ -82,7 +109,7 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
     answer: Any = None
     with taps.open() as taken:
         if built_of_parts(network):
-            logits, maps, auxiliary = _by_parts(network, image)
+            logits, maps, auxiliary = _by_parts(network, image, network.get_submodule("segmentation_head"))
         else:
             answer = network(image)
             logits, maps = _logits(answer), []
@@ -92,8 +119,8 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
     return ForwardPass(logits, maps, auxiliary, [taken[name] for name in taps.names], own)
 
 
-def _by_parts(network: Any, image: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor | None]:
-    """The forward pass of smp's models and of those built like them."""
+def _by_parts(network: Any, image: Tensor, head: nn.Module) -> tuple[Tensor, Sequence[Tensor], Tensor | None]:
+    """The forward pass of smp's models and of those built like them, with the head that makes logits."""
     encoded = network.encoder(image)
     if isinstance(encoded, tuple):  # ViT encoders: maps without the image, and prefix tokens
         maps, tokens = encoded
@@ -104,7 +131,7 @@ def _by_parts(network: Any, image: Tensor) -> tuple[Tensor, Sequence[Tensor], Te
     auxiliary = None
     if isinstance(decoded, tuple):  # OCRNet's decoder: what it decoded, and the logits its object regions come from
         decoded, auxiliary = decoded
-    return network.segmentation_head(decoded), encoded, auxiliary
+    return head(decoded), encoded, auxiliary
 
 
 def _logits(answer: Any) -> Tensor:

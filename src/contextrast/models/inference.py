@@ -13,9 +13,13 @@ from torch import Tensor
 
 from contextrast.arguments import check_arguments
 from contextrast.errors import ConfigError, check_number
+from contextrast.models.coarse import Coarse, CoarseLogits
 
 Predict = Callable[[Tensor], Tensor]
-"""What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode."""
+"""What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode.
+
+Of one with a method ``coarse``, as a `Segmenter` has it, logits of a whole image never are in memory.
+"""
 
 
 class Network(Protocol):
@@ -159,7 +163,7 @@ def _multi_scale(
     total: Tensor | None = None
     for done, (logits, mirrored) in enumerate(_views(predict, image, scales, flip, batch_size), start=1):
         for rows in _bands(0, height):
-            part = _resized_rows(logits, rows, height, width).softmax(1)
+            part = logits.rows(rows).softmax(1)
             part = part.flip(-1) if mirrored else part
             if number > 1:
                 total = part.new_zeros(*part.shape[:2], height, width) if total is None else total
@@ -170,21 +174,24 @@ def _multi_scale(
 
 def _views(
     predict: Predict, image: Tensor, scales: Sequence[float], flip: bool, batch_size: int
-) -> Iterator[tuple[Tensor, bool]]:
-    """Logits [B, N, h, w] of each scaled image, and whether they are of its mirrored one.
+) -> Iterator[tuple[CoarseLogits, bool]]:
+    """Logits of each scaled image, for the image's size, and whether they are of its mirrored one.
 
     Of each image of the batch ``batch_size`` views are predicted at once: 2 takes an image and its mirrored one through
     the network together, 1 one after the other in half of the memory. Scales differ in size, so that each has a pass of
     its own.
     """
-    views = (False, True) if flip else (False,)
+    views, (height, width) = (False, True) if flip else (False,), image.shape[2:]
     for scale in scales:
         scaled = _resized(image, [max(1, math.floor(side * scale + 0.5)) for side in image.shape[-2:]])
         for first in range(0, len(views), batch_size):
             group = views[first : first + batch_size]
-            logits = predict(torch.cat([scaled.flip(-1) if mirrored else scaled for mirrored in group]))
-            yield from zip(torch.split(logits, len(image)), group, strict=True)
-            del logits  # before the next ones are made
+            logits = _answer(predict, torch.cat([scaled.flip(-1) if mirrored else scaled for mirrored in group]))
+            if scaled is not image:  # they are interpolated twice
+                logits = CoarseLogits(logits.rows(slice(0, scaled.shape[2])), height, width, width)
+            for values, mirrored in zip(torch.split(logits.values, len(image)), group, strict=True):
+                yield logits._replace(values=values), mirrored
+            del logits, values  # before the next ones are made
 
 
 def _sliding_windows(
@@ -204,16 +211,17 @@ def _sliding_windows(
     seen: Counter[tuple[int, int]] = Counter()
     for first in range(0, len(corners), batch_size):
         group = corners[first : first + batch_size]
-        logits = predict(torch.cat([image[..., y : y + extents[0], x : x + extents[1]] for y, x in group]))
-        for (y, x), piece in zip(group, torch.split(logits, len(image)), strict=True):
-            for (rows, over_rows), (columns, over_columns) in product(cells[0][y], cells[1][x]):
-                inside = piece[..., rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-                probabilities, place = inside.float().softmax(1), (rows.start, columns.start)
-                sums[place] = sums[place].add_(probabilities) if place in sums else probabilities
-                seen[place] += 1
-                if seen[place] == over_rows * over_columns:
-                    yield Tile(rows, columns, sums.pop(place) / seen[place])
-        del logits, piece, inside  # before the next ones are made
+        logits = _answer(predict, torch.cat([image[..., y : y + extents[0], x : x + extents[1]] for y, x in group]))
+        for (y, x), values in zip(group, torch.split(logits.values, len(image)), strict=True):
+            for rows, over_rows in cells[0][y]:
+                band = logits._replace(values=values).rows(slice(rows.start - y, rows.stop - y)).softmax(1)
+                for columns, over_columns in cells[1][x]:
+                    inside, place = band[..., columns.start - x : columns.stop - x], (rows.start, columns.start)
+                    sums[place] = sums[place].add_(inside) if place in sums else inside.clone()
+                    seen[place] += 1
+                    if seen[place] == over_rows * over_columns:
+                        yield Tile(rows, columns, sums.pop(place) / seen[place])
+        del logits, values, band, inside  # before the next ones are made
 
 
 def _cells(starts: Sequence[int], extent: int) -> dict[int, list[tuple[slice, int]]]:
@@ -239,21 +247,15 @@ def _starts(side: int, window: int, overlap: float) -> list[int]:
     return [(side - window) * index // (number - 1) for index in range(number)]
 
 
+def _answer(predict: Predict | Coarse, image: Tensor) -> CoarseLogits:
+    """What is predicted for a batch, as coarse as it comes."""
+    if isinstance(predict, Coarse):
+        return predict.coarse(image)
+    height, width = image.shape[2:]
+    return CoarseLogits(predict(image), height, width, width)
+
+
 def _resized(image: Tensor, size: list[int]) -> Tensor:
     if list(image.shape[-2:]) == size:
         return image
     return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
-
-
-def _resized_rows(logits: Tensor, rows: slice, height: int, width: int) -> Tensor:
-    """Some rows of what logits [B, N, h, w] become at a size, as float32: `_resized` without the others in memory."""
-    if logits.shape[2] == height:
-        upright = logits[..., rows, :].float()
-    else:
-        places = torch.arange(rows.start, rows.stop, device=logits.device) + 0.5
-        places = (places * (logits.shape[2] / height) - 0.5).clamp(min=0)
-        above = places.long()
-        below = (above + 1).clamp(max=logits.shape[2] - 1)
-        share = (places - above)[:, None]
-        upright = logits[..., above, :].float() * (1 - share) + logits[..., below, :].float() * share
-    return _resized(upright, [rows.stop - rows.start, width])

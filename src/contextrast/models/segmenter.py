@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from contextrast.contrast.taps import Taps, blank, nameable
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network, refuse_names
+from contextrast.models.coarse import CoarseLogits
 from contextrast.models.contrasted import ContrastOn, contrasted_modules
-from contextrast.models.forward_pass import encoder_of, forward_pass, segment
+from contextrast.models.forward_pass import coarse_logits, encoder_of, forward_pass, segment
 from contextrast.models.network_weights import load_network_weights
 from contextrast.models.probing import probe
 from contextrast.models.weights import LITE0, LITE0_ENCODERS, load_encoder_weights
@@ -222,6 +223,14 @@ class Segmenter(nn.Module):
         height, width = image.shape[-2:]
         logits = segment(self.network, self.pad(image), self.resize)
         return logits[..., :height, :width]
+
+    def coarse(self, image: Tensor) -> CoarseLogits:
+        """As :meth:`forward`, with logits that are brought to the image's size where they are asked for.
+
+        Args:
+            image: float [B, 3, H, W], normalised.
+        """
+        return coarse_logits(self.network, self.pad(image))._replace(columns=image.shape[3])
 
     def forward_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits and contrasted maps: the part of :meth:`forward_training` that a loss on feature maps takes.

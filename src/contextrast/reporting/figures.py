@@ -1,10 +1,10 @@
 """Pictures of segmentations: RGB arrays in, RGB arrays out. Nothing here knows a network or a data set."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -128,9 +128,10 @@ def confusion_figure(confusion: NDArray[np.integer[Any]], classes: Sequence[str]
             shade = "white" if shares[row, column] > 0.6 else "black"
             text = f"{100 * shares[row, column]:.0f}"
             axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=8)
-    with BytesIO() as file:
-        figure.savefig(file, format="png")
-        return np.asarray(Image.open(file).convert("RGB"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # no stub
+    drawn_pixels: Any = canvas.buffer_rgba()  # type: ignore[no-untyped-call]  # no stub
+    return np.ascontiguousarray(np.asarray(drawn_pixels)[..., :3])
 
 
 def contact_sheet(
