@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py loss        # one call of each loss and base, forward and backward
     python scripts/benchmark.py memory      # resident memory over 5000 small steps of each loss
+    python scripts/benchmark.py estimate data=cityscapes model=hrnet_w48  # peak memory of a step, on fake tensors
     python scripts/benchmark.py run         # memory over 5000 steps of contextrast-train, on small images
     python scripts/benchmark.py distance    # one transform and selection against kornia, class by class
     python scripts/benchmark.py communication   # what the loss sends at a step on several GPUs, counted
@@ -28,6 +29,7 @@ from contextrast.benchmarks import (
     communication,
     depthwise,
     distance,
+    estimate,
     flatness,
     infer,
     loader,
@@ -103,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     repeated(startup, 5)
     of_loader, of_steps, of_inference = repeated(loader), repeated(step, 30), repeated(infer)
     of_steps.add_argument("--loss", type=_names, default=METHODS[:2], help="files of conf/loss: A,B,...")
+    of_estimate = command(estimate, "estimate")
+    of_estimate.add_argument("--loss", type=_names, default=METHODS[:3], help="files of conf/loss: A,B,...")
     of_inference.add_argument("--ways", type=_names, default=[*WAYS], help=f"of {','.join(WAYS)}")
     of_inference.add_argument("--size", type=int, nargs=2, help="height and width; else the data's crop")
     of_inference.add_argument("--batch-size", type=int, default=1)
@@ -110,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     of_prediction.add_argument("--size", type=int, nargs=2, default=[3000, 4000], help="height and width")
     of_prediction.add_argument("--windows", type=_names, default=["512x1024"], help="heights and widths: 512x1024,...")
     of_prediction.add_argument("--batch-size", type=int, default=1, help="windows predicted at once")
-    for benchmark in (of_loader, of_steps, of_inference, of_prediction, of_run):
+    for benchmark in (of_loader, of_steps, of_inference, of_prediction, of_run, of_estimate):
         benchmark.add_argument("overrides", nargs="*", help="for example data=camvid data.root=PATH")
     return parser
 

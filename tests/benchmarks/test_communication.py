@@ -19,7 +19,7 @@ def contextrast(world):
     """Cross-entropy's divisor, anchors and partition sums with their gradients, the latter's maxima, classes there."""
     anchors = STAGES * CLASSES * (WIDTH + 1)
     partitions = STAGES * CLASSES
-    return sums(world) * (FLOAT * (1 + 2 * anchors + 3 * partitions) + STAGES * (CLASSES + 1))
+    return sums(world) * (FLOAT * (1 + 2 * anchors + 3 * partitions) + STAGES * CLASSES + 1)
 
 
 def groups(world):

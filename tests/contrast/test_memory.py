@@ -17,7 +17,7 @@ from contextrast.contrast import (
     anchor_anchor_loss,
 )
 from contextrast.contrast.memory import DESIGNS, PIXELS_A_STEP, SELECTIONS
-from contextrast.contrast.stages import StagePixels, as_rows, to_grid
+from contextrast.contrast.stages import StagePixels, to_grid
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps, unit_embeddings
 from tests.contrast.reference import anchors_of, on_grid
@@ -257,7 +257,7 @@ def test_wrong_options_are_named(options, named):
 
 def test_another_width_is_named():
     pixels = StagePixels(
-        as_rows(torch.randn(1, 6, 2, 2)), to_grid(torch.zeros(1, 2, 2, dtype=torch.long), 2, 2),
+        torch.randn(1, 6, 2, 2), to_grid(torch.zeros(1, 2, 2, dtype=torch.long), 2, 2),
         torch.zeros(1, 2, 2, dtype=torch.long), 3, 0,
     )  # fmt: skip
     batch = BatchAnchors([pixels], torch.zeros(1, 3, 6), torch.ones(1, 3, dtype=torch.bool))

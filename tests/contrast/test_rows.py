@@ -5,12 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from contextrast.contrast import rows
-from contextrast.contrast.rows import gathered_dots, unit_length
+from contextrast.contrast.rows import unit_length
 
 
 @pytest.fixture(params=[7, 1 << 12], autouse=True)
 def _chunk_rows(request, monkeypatch):
     monkeypatch.setitem(rows._CHUNK_ROWS, "cpu", request.param)
+    monkeypatch.setattr(rows, "_FEW", 0 if request.param == 7 else 1 << 12)
 
 
 def normal(*shape, dtype=torch.float64):
@@ -61,21 +62,3 @@ def test_half_precision_is_raised_before_the_norm_and_its_gradient_comes_back_in
 
 def test_maps_come_out_channels_last():
     assert unit_length(normal(2, 6, 3, 5), 1).is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("pixels", [normal(30, 4), normal(4, 30).T], ids=["rows", "columns"])
-def test_gathered_dots_are_entries_of_the_whole_product(pixels):
-    generator = torch.Generator().manual_seed(0)
-    pixels, anchors = pixels.detach().requires_grad_(), normal(5, 4).requires_grad_()
-    index = torch.randint(0, 6, (30, 2), generator=generator)
-    table = torch.cat([pixels @ anchors.T, torch.zeros(30, 1)], 1)
-    torch.testing.assert_close(gathered_dots(pixels, anchors, index), table.gather(1, index))
-    assert torch.autograd.gradcheck(lambda p, a: gathered_dots(p, a, index), (pixels, anchors))
-
-
-def test_gathered_dots_of_no_rows():
-    pixels, anchors = normal(0, 4).requires_grad_(), normal(5, 4).requires_grad_()
-    dots = gathered_dots(pixels, anchors, torch.zeros(0, 2, dtype=torch.long))
-    assert dots.shape == (0, 2)
-    dots.sum().backward()
-    assert anchors.grad.count_nonzero() == 0

@@ -14,11 +14,11 @@ def stage(seed=0, num_classes=4, size=(20, 24), batch=3, number=0):
     generator = torch.Generator().manual_seed(seed)
     target, prediction = label_maps(generator, batch, *size, num_classes)
     classes = target.masked_fill(target == 255, num_classes)
-    rows = as_rows(unit_embeddings(generator, batch, 6, [size])[0])
+    (embeddings,) = unit_embeddings(generator, batch, 6, [size])
     anchors = torch.nn.functional.normalize(
         torch.randn(num_classes, 6, generator=generator, dtype=torch.float64), dim=1
     )
-    return StagePixels(rows, classes, prediction, num_classes, number), anchors
+    return StagePixels(embeddings, classes, prediction, num_classes, number), anchors
 
 
 def drawn(sampler, pixels, anchors):
@@ -44,7 +44,7 @@ def test_as_many_as_bane_takes_where_there_are_enough(sampler_class, error_map):
 def test_semi_hard_candidates_are_the_most_similar_tenth():
     pixels, anchors = stage(1)
     candidates = SemiHardNegatives().candidates(pixels, anchors)
-    similarity = (pixels.embeddings @ anchors.T).numpy().reshape(3, -1, 4)
+    similarity = (as_rows(pixels.embeddings) @ anchors.T).numpy().reshape(3, -1, 4)
     eligible = other_class(pixels.classes, 4)
     for b in range(3):
         for n in range(4):
@@ -60,7 +60,9 @@ def test_draws_are_uniform_without_replacement():
     candidates = torch.zeros(1, 1, 5, 8, dtype=torch.bool)
     candidates[0, 0].view(-1)[:30] = True
     sampler = RandomNegatives()
-    pixels = StagePixels(torch.zeros(40, 2), torch.zeros(1, 5, 8, dtype=torch.long), torch.zeros(1, 5, 8).long(), 1, 0)
+    pixels = StagePixels(
+        torch.zeros(1, 2, 5, 8), torch.zeros(1, 5, 8, dtype=torch.long), torch.zeros(1, 5, 8).long(), 1, 0
+    )
     counts = torch.zeros(40)
     for _ in range(1500):
         taken = draw(candidates, sampler.keys(pixels), torch.tensor([[6]]))

@@ -6,6 +6,7 @@ Inputs are seeded; times are medians over repetitions in one process, with their
 from contextrast.benchmarks.communication import communication
 from contextrast.benchmarks.depthwise import depthwise
 from contextrast.benchmarks.distance import distance
+from contextrast.benchmarks.estimate import estimate
 from contextrast.benchmarks.flatness import flatness
 from contextrast.benchmarks.infer import infer
 from contextrast.benchmarks.loader import loader
@@ -16,6 +17,6 @@ from contextrast.benchmarks.startup import startup
 from contextrast.benchmarks.step import step
 
 __all__ = [
-    "communication", "depthwise", "distance", "flatness", "infer", "loader", "losses", "prediction", "run", "startup",
-    "step",
+    "communication", "depthwise", "distance", "estimate", "flatness", "infer", "loader", "losses", "prediction", "run",
+    "startup", "step",
 ]  # fmt: skip

@@ -1,40 +1,32 @@
 """Representative anchors: the mean embedding of each class at a stage (Contextrast, Eq. 1)."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.contrast.collective import sum_over_ranks
-from contextrast.contrast.segments import counts_of_segments, sums_of_segments
-from contextrast.contrast.stages import StagePixels
+from contextrast.contrast.segments import counts_of_segments
+from contextrast.contrast.stages import StageLabels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import check_number
 
 
-def class_anchors(stages: Sequence[StagePixels]) -> tuple[Tensor, Tensor]:
+def class_anchors(sums: Tensor, labels: StageLabels) -> tuple[Tensor, Tensor]:
     """Mean embedding and pixel count of every class over the whole batch (Contextrast, Eq. 1).
 
     On several devices the batch is the global one, at the price of one sum of I·N·(D + 1) numbers over them.
 
     Args:
-        stages: Pixels of every stage; ignored ones count nowhere.
+        sums: Sums of the directions of every class's pixels, ``[I, N, D]``.
+        labels: Of all stages' pixels; ignored ones count nowhere.
 
     Returns:
-        Anchors ``[I, N, D]`` (zero for a class that does not occur) and counts ``[I, N]`` in the embeddings' dtype.
+        Anchors ``[I, N, D]`` (zero for a class that does not occur) and counts ``[I, N]`` in the dtype of the sums.
     """
-    totals = sum_over_ranks(torch.stack([_class_sums(pixels) for pixels in stages]))
+    counts = counts_of_segments(labels.segments, labels.num_segments + 1)[:-1].view(*sums.shape[:2], 1)
+    totals = sum_over_ranks(torch.cat([sums, counts.to(sums.dtype)], 2))
     sums, counts = totals[..., :-1], totals[..., -1].detach()
     return sums / counts.clamp_min(1).unsqueeze(-1), counts
-
-
-def _class_sums(pixels: StagePixels) -> Tensor:
-    """Sums of the embeddings of every class and, in the last column, their numbers, ``[N, D + 1]``."""
-    classes, size = pixels.classes.flatten(), pixels.num_classes + 1  # the last bin collects ignored pixels
-    sums = sums_of_segments(pixels.embeddings, classes, size)
-    counts = counts_of_segments(classes, size).to(sums.dtype)
-    return torch.cat([sums, counts.unsqueeze(1)], 1)[:-1]
 
 
 class RunningAnchors(Stateful):

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from contextrast.contrast.anchors import RunningAnchors, class_anchors
 from contextrast.contrast.collective import logsumexp_over_ranks, sum_over_ranks, world_size
 from contextrast.contrast.diagnostics import diagnose_stages
-from contextrast.contrast.fusion import StaticFusion
-from contextrast.contrast.losses import log_partition_over_negatives, pixel_anchor_loss
+from contextrast.contrast.fusion import AnchorFusion, StaticFusion
+from contextrast.contrast.losses import log_partition_over_negatives, pixel_anchor_losses
 from contextrast.contrast.memory import AnchorMemory, BatchAnchors
 from contextrast.contrast.negatives import BoundaryAwareNegatives
 from contextrast.contrast.rows import unit_length
-from contextrast.contrast.segments import sums_of_segments
-from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, check_stages, stage_pixels, to_grid
+from contextrast.contrast.similarity import Similarities, StageSimilarities, directions_of_stages, stage_similarities
+from contextrast.contrast.stages import StageLabels, check_stages, stage_labels, stage_pixels, to_grid
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
 
@@ -28,25 +27,28 @@ class StageComparison(NamedTuple):
     """The anchors of a batch and what its pixels are to them.
 
     Attributes:
-        stages: Pixels of every stage, shallowest first.
+        embeddings: ``[B, D, H_i, W_i]`` of every stage, shallowest first.
+        labels: Labels of all stages' pixels.
         own: Anchors before fusion, ``[I, N, D]``.
         pixels: Pixels of every class of the global batch, ``[I, N]`` in the embeddings' dtype.
-        anchors: Fused anchors of every stage, ``[N, D]``.
-        similarities: Similarities of every stage's pixels to them.
+        anchors: Fused anchors, ``[I, N, D]``.
+        similarities: Similarities of all stages' pixels to them.
     """
 
-    stages: list[StagePixels]
+    embeddings: Sequence[Tensor]
+    labels: StageLabels
     own: Tensor
     pixels: Tensor
-    anchors: list[Tensor]
-    similarities: list[Similarities]
+    anchors: Tensor
+    similarities: Similarities | StageSimilarities
 
 
 class ContextualContrast(Stateful):
     """Pixel-anchor contrast over encoder stages with anchors fused with the deepest stage's (Contextrast, Eqs. 1-4).
 
-    Embeddings come in unit length. Everything inside is computed in at least float32, under autocast too, and without
-    a host-device synchronisation or a loop over images or classes.
+    Embeddings come as they are, and only their direction counts: no normalised copy of them is made. Everything inside
+    is computed in at least float32, under autocast too, without a host-device synchronisation or a loop over images or
+    classes, and for all stages at once, but for what reads the maps.
 
     Args:
         num_classes: N.
@@ -69,6 +71,7 @@ class ContextualContrast(Stateful):
     """
 
     weighs_pixels = True
+    any_length = True
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class ContextualContrast(Stateful):
         """The term's parts, unweighted by α.
 
         Args:
-            embeddings: Unit-length ``[B, D, H_i, W_i]``, shallowest stage first.
+            embeddings: ``[B, D, H_i, W_i]`` of any length, shallowest stage first.
             target: Ground truth ``[B, H, W]``.
             prediction: The network's own classes ``[B, H, W]``, at the same resolution as the target.
             weight: Weight of every pixel among the positives, ``[B, H, W]``; all equal if not given. Anchors and
@@ -132,14 +135,15 @@ class ContextualContrast(Stateful):
             if self.running_anchors is not None and self.training:
                 self.running_anchors.observe(seen.own, seen.pixels)
             weights, totals = self._weights(seen, weight)
-            losses = [
-                stage_weight * pixel_anchor_loss(similarity.positive, partition, pixels.classes, total, of_pixels)
-                for stage_weight, similarity, partition, pixels, total, of_pixels in zip(
-                    self.stage_weights, seen.similarities, self._partitions(seen), seen.stages, totals, weights,
-                    strict=True,
-                )
-            ]  # fmt: skip
-            terms = {"pixel_anchor": torch.stack(losses).sum() * world_size()}
+            loss = pixel_anchor_losses(
+                seen.similarities.positive,
+                self._partitions(seen),
+                seen.labels.segments,
+                totals,
+                self.stage_weights,
+                weights,
+            )
+            terms = {"pixel_anchor": loss * world_size()}
             if self.memory is not None:
                 terms["anchor_anchor"] = self.memory(_batch_anchors(seen), self.temperature)
             return terms
@@ -154,7 +158,7 @@ class ContextualContrast(Stateful):
         with torch.autocast(target.device.type, enabled=False):
             seen = self._compare(embeddings, target, prediction)
             values = diagnose_stages(
-                seen.stages, seen.similarities, self._counts(seen), seen.pixels > 0, self.temperature
+                seen.labels, seen.similarities, self._counts(seen), seen.pixels > 0, self.temperature
             )
             if self.running_anchors is not None:
                 values |= self.running_anchors.diagnose()
@@ -164,56 +168,69 @@ class ContextualContrast(Stateful):
 
     def _compare(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StageComparison:
         check_stages(embeddings, self.stage_weights)
-        stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
-        own, pixels = class_anchors(stages)
+        labels = stage_labels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        assignment = self.negatives.assign(labels) if isinstance(self.negatives, BoundaryAwareNegatives) else None
+        directions = directions_of_stages(embeddings, labels, assignment)
+        similarities: Similarities | StageSimilarities
+        own, pixels = class_anchors(
+            torch.stack([one.sums for one in directions]).view(len(embeddings), self.num_classes, -1), labels
+        )
         if self.detach_anchors:
             own = own.detach()
         anchors = self._fused(own, pixels)
-        similarities = [
-            self.negatives(stage, anchor, self.temperature) for stage, anchor in zip(stages, anchors, strict=True)
-        ]
-        return StageComparison(stages, own, pixels, anchors, similarities)
+        if assignment is not None:
+            similarities = stage_similarities(directions, anchors, self.temperature, labels, assignment)
+        else:
+            stages = stage_pixels(embeddings, labels, directions)
+            found = [
+                self.negatives(stage, anchor, self.temperature) for stage, anchor in zip(stages, anchors, strict=True)
+            ]
+            positive, *others = zip(*found, strict=True)
+            similarities = Similarities(torch.cat(positive), *(torch.stack(values) for values in others))
+        return StageComparison(embeddings, labels, own, pixels, anchors, similarities)
 
-    def _partitions(self, seen: StageComparison) -> list[Tensor]:
-        """Log Z of every stage's anchors, over the global batch."""
-        sums = logsumexp_over_ranks(torch.stack([similarity.log_partition for similarity in seen.similarities]))
+    def _partitions(self, seen: StageComparison) -> Tensor:
+        """Log Z of every stage's anchors, over the global batch, ``[I, N]``."""
+        sums = logsumexp_over_ranks(seen.similarities.log_partition)
         mean = self.reduce_negatives == "mean"
         counts = self._counts(seen) if mean else seen.pixels  # not read for sums, so that processes need not talk
-        return [
-            log_partition_over_negatives(
-                log_sum, count, anchors, pixels > 0, self.temperature, self.anchor_negatives, mean
-            )
-            for log_sum, count, anchors, pixels in zip(sums, counts, seen.anchors, seen.pixels, strict=True)
-        ]
+        return log_partition_over_negatives(
+            sums, counts, seen.anchors, seen.pixels > 0, self.temperature, self.anchor_negatives, mean
+        )
 
     @staticmethod
-    def _weights(seen: StageComparison, weight: Tensor | None) -> tuple[Sequence[Tensor | None], Tensor]:
-        """Weights of every stage's pixels, ``[P]`` each, and their sums by class over the global batch, ``[I, N]``.
+    def _weights(seen: StageComparison, weight: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Weights of all stages' pixels, ``[P]``, and their sums by class over the global batch, ``[I, N]``.
 
         None for equal weights, whose sums are the numbers of pixels.
         """
         if weight is None:
-            return [None] * len(seen.stages), seen.pixels
-        weights = [to_grid(weight, *stage.grid[1:]).flatten() for stage in seen.stages]
-        sums = [
-            sums_of_segments(of_pixels.unsqueeze(1), stage.classes.flatten(), stage.num_classes + 1)[:-1, 0]
-            for of_pixels, stage in zip(weights, seen.stages, strict=True)
-        ]
-        return weights, sum_over_ranks(torch.stack(sums))
+            return None, seen.pixels
+        labels = seen.labels
+        weights = torch.cat([to_grid(weight, height, width).flatten() for _, height, width in labels.grids])
+        weights = weights.to(seen.pixels.dtype)
+        sums = weights.new_zeros(labels.num_segments + 1).index_add(0, labels.segments, weights)
+        return weights, sum_over_ranks(sums[:-1].view(seen.pixels.shape))
 
     @staticmethod
     def _counts(seen: StageComparison) -> Tensor:
         """Negatives of every anchor of the global batch, ``[I, N]``."""
-        return sum_over_ranks(torch.stack([similarity.counts for similarity in seen.similarities]))
+        return sum_over_ranks(seen.similarities.counts)
 
-    def _fused(self, own: Tensor, pixels: Tensor) -> list[Tensor]:
-        sources, present = list(own), list(pixels)
-        if self.running_anchors is not None:
-            sources[-1], present[-1] = self.running_anchors.filled(own[-1], pixels[-1])
-        fused: list[Tensor] = self.fusion(sources, present)
-        fused[-1] = own[-1]
-        return [unit_length(anchor, 1) for anchor in fused] if self.normalize_anchors else fused
+    def _fused(self, own: Tensor, pixels: Tensor) -> Tensor:
+        """Fused anchors of all stages, ``[I, N, D]``."""
+        sources, present = own, pixels
+        if self.running_anchors is not None and self.running_anchors.fill_deepest:
+            deepest, count = self.running_anchors.filled(own[-1], pixels[-1])
+            sources, present = torch.cat([own[:-1], deepest[None]]), torch.cat([pixels[:-1], count[None]])
+        if isinstance(self.fusion, AnchorFusion):
+            fused = self.fusion.fuse_stages(sources, present)
+        else:
+            fused = torch.stack(self.fusion(list(sources), list(present)))
+        if sources is not own:
+            fused = torch.cat([fused[:-1], own[-1:]])
+        return unit_length(fused, 2) if self.normalize_anchors else fused
 
 
 def _batch_anchors(seen: StageComparison) -> BatchAnchors:
-    return BatchAnchors(seen.stages, seen.own, seen.pixels > 0)
+    return BatchAnchors(stage_pixels(seen.embeddings, seen.labels), seen.own, seen.pixels > 0)

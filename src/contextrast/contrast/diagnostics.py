@@ -1,18 +1,16 @@
 """What tells a user whether a contrast over stages works, and where it is silent."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from contextrast.contrast.similarity import Similarities
-from contextrast.contrast.stages import StagePixels, misclassified
+from contextrast.contrast.similarity import Similarities, StageSimilarities
+from contextrast.contrast.stages import StageLabels, misclassified
 
 
 @torch.no_grad()
 def diagnose_stages(
-    stages: Sequence[StagePixels],
-    similarities: Sequence[Similarities],
+    labels: StageLabels,
+    similarities: Similarities | StageSimilarities,
     negatives: Tensor,
     present: Tensor,
     temperature: float,
@@ -20,7 +18,7 @@ def diagnose_stages(
     """Values of every stage; shares and means are of this process's images, numbers of negatives of the global batch.
 
     Args:
-        stages: Pixels of every stage.
+        labels: Labels of all stages' pixels.
         similarities: Their similarities to the anchors.
         negatives: Negatives of every anchor, ``[I, N]``.
         present: Which classes occur at a stage, boolean ``[I, N]``.
@@ -36,19 +34,20 @@ def diagnose_stages(
         * ``negative_cosine``: mean cosine over the pairs of anchor and negative,
         * ``negatives``: number of negatives, ``[I, N]``.
     """
-    values: dict[str, list[Tensor]] = {}
-    for pixels, similarity, numbers, occurs in zip(stages, similarities, negatives, present, strict=True):
-        valid = (pixels.classes < pixels.num_classes).sum().clamp_min(1)
-        wrong = misclassified(pixels.classes, pixels.predictions, pixels.num_classes)
-        classes = occurs.sum()
-        stage = {
-            "error_share": wrong.sum() / valid,
-            "classes_present": classes,
-            "silent_share": (occurs & (numbers == 0)).sum() / classes.clamp_min(1),
-            "positive_cosine": similarity.positive.sum() * temperature / valid,
-            "negative_cosine": similarity.negative_mean * temperature,
-            "negatives": numbers,
-        }
-        for name, value in stage.items():
-            values.setdefault(name, []).append(value.to(similarity.positive.dtype))
-    return {name: torch.stack(parts) for name, parts in values.items()}
+    dtype, stages = similarities.positive.dtype, len(labels.grids)
+
+    def of_stages(of_pixels: Tensor) -> Tensor:
+        return torch.zeros(stages, dtype=dtype, device=present.device).index_add(0, labels.stages, of_pixels.to(dtype))
+
+    valid = of_stages(labels.classes < labels.num_classes).clamp_min(1)
+    wrong = misclassified(labels.classes, labels.predictions, labels.num_classes)
+    classes = present.sum(1)
+    values = {
+        "error_share": of_stages(wrong) / valid,
+        "classes_present": classes,
+        "silent_share": (present & (negatives == 0)).sum(1) / classes.clamp_min(1),
+        "positive_cosine": of_stages(similarities.positive) * temperature / valid,
+        "negative_cosine": similarities.negative_mean * temperature,
+        "negatives": negatives,
+    }
+    return {name: value.to(dtype) for name, value in values.items()}

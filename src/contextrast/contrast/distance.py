@@ -13,23 +13,26 @@ from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
 
-_NO_EDGE = 1 << 14  # stands for "no edge in this row"; its square still fits int32 beside any image's own distances
-_BROADCAST_CELLS = 1 << 22  # cells of the column pass's temporary, 16 MB: small enough to stay in cache on a CPU
+_NO_EDGE = 1 << 14  # added where a row has no edge; with a row's length, its square still fits int32
+_BROADCAST_CELLS = 1 << 23  # cells of the column pass's temporary, 32 MB: what a CPU's caches about hold
 
 
-def region_edges(regions: Tensor) -> Tensor:
+def region_edges(regions: Tensor, none: int = -1) -> Tensor:
     """Edge pixels: pixels of a region with a 4-neighbour outside of it; beyond the image border is not outside.
 
     Args:
-        regions: Region map ``[B, H, W]``, -1 where no region is.
+        regions: Region map ``[B, H, W]``.
+        none: What it holds where no region is.
 
     Returns:
         Boolean map ``[B, H, W]``.
     """
-    vertical = F.pad(regions[:, 1:] != regions[:, :-1], (0, 0, 1, 1))
-    horizontal = F.pad(regions[:, :, 1:] != regions[:, :, :-1], (1, 1))
-    differs = vertical[:, 1:] | vertical[:, :-1] | horizontal[:, :, 1:] | horizontal[:, :, :-1]
-    return differs & (regions >= 0)
+    # A neighbour differs where the largest or the smallest number among pixel and neighbours is not the pixel's own;
+    # pooling leaves out what is beyond the border.
+    both = torch.stack([regions, -regions], 1).float()
+    lines = F.max_pool2d(both, (3, 1), 1, (1, 0))
+    columns = F.max_pool2d(both, (1, 3), 1, (0, 1))
+    return (torch.maximum(lines, columns) != both).any(1) & (regions != none)
 
 
 def exact_squared_distance(edges: Tensor) -> Tensor:
@@ -46,23 +49,23 @@ def exact_squared_distance(edges: Tensor) -> Tensor:
     """
     if edges.shape[1] > edges.shape[2]:
         return exact_squared_distance(edges.transpose(1, 2)).transpose(1, 2)
-    squared = _distance_along_rows(edges).square()
-    height, width = edges.shape[1:]
+    squared = _distance_along_rows(edges).square().unsqueeze(1)
+    batch, height, width = edges.shape
     rows = torch.arange(height, device=edges.device, dtype=torch.int32)
-    between = (rows.unsqueeze(1) - rows).square()  # [H, H']
-    block = max(1, _BROADCAST_CELLS // max(1, edges.shape[0] * height * width))
-    if torch.compiler.is_compiling():
-        block = height  # the compiler fuses sum and minimum, nothing of this size is ever stored
-    parts = [(between[start : start + block, :, None] + squared[:, None]).amin(2) for start in range(0, height, block)]
-    return torch.cat(parts, 1)
+    between = (rows.unsqueeze(1) - rows).square().unsqueeze(2)  # [H, H', 1]
+    block = max(1, _BROADCAST_CELLS // max(1, batch * height * width))
+    if torch.compiler.is_compiling() or block >= height:
+        return (between + squared).amin(2)  # where compiled, fused: nothing of this size is ever stored
+    return torch.cat([(part + squared).amin(2) for part in torch.split(between, block)], 1)
 
 
 def _distance_along_rows(edges: Tensor) -> Tensor:
     width = edges.shape[2]
-    columns = torch.arange(width, device=edges.device, dtype=torch.int32).expand(edges.shape)
-    last = torch.where(edges, columns, -_NO_EDGE).cummax(2).values
-    following = torch.where(edges, columns, 2 * _NO_EDGE).flip(2).cummin(2).values.flip(2)
-    return torch.minimum(columns - last, following - columns).clamp_max(_NO_EDGE)
+    # Both directions at once, each as the distance to the last edge so far, which is far away before the first one.
+    places = torch.arange(_NO_EDGE, _NO_EDGE + width, device=edges.device, dtype=torch.int32)
+    last = (torch.stack([edges, edges.flip(2)]) * places).cummax(3).values
+    before, after = (places - last).unbind()
+    return torch.minimum(before, after.flip(2))
 
 
 def kornia_distance(edges: Tensor) -> Tensor:

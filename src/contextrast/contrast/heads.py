@@ -51,11 +51,12 @@ class EmbeddingHeads(nn.Module):
         Raises:
             ConfigError: If there is another number of features, or they have other channels.
         """
+        return [unit_length(embedding, dim=1) for embedding in self.embed(features)]
+
+    def embed(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """As :meth:`forward`, without the normalisation: what the heads give, ``[B, D, H_i, W_i]`` of any length."""
         check_widths(features, self.in_channels)
-        return [
-            unit_length(head(as_parameters(feature, head)), dim=1)
-            for head, feature in zip(self.heads, features, strict=True)
-        ]
+        return [head(as_parameters(feature, head)) for head, feature in zip(self.heads, features, strict=True)]
 
 
 def as_parameters(feature: Tensor, head: nn.Module) -> Tensor:

@@ -217,7 +217,7 @@ def _draw(pixels: StagePixels, classes: Tensor, keys: Tensor) -> tuple[Tensor, T
     segments = pixels.classes.flatten()
     segments = torch.where(F.pad(classes, (0, 1))[segments], segments, pixels.num_classes)
     positions, valid = smallest_of_segments(keys, segments, pixels.num_classes, PIXELS_A_STEP)
-    return pixels.embeddings[positions] * valid.unsqueeze(2), keys[positions] * valid, valid.long()
+    return unit_length(pixels.rows_at(positions), 2) * valid.unsqueeze(2), keys[positions] * valid, valid.long()
 
 
 DESIGNS: dict[str, Callable[[BatchAnchors, Tensor, Tensor, Keys], tuple[Tensor, Tensor]]] = {

@@ -1,13 +1,21 @@
 """Boundary-aware negative sampling, BANE (Contextrast, section 3.3)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.contrast.collective import any_over_ranks
 from contextrast.contrast.distance import TRANSFORMS, region_edges
 from contextrast.contrast.segments import order_by_segment
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
-from contextrast.contrast.stages import StagePixels, mark_ignored, misclassified
+from contextrast.contrast.stages import (
+    StageLabels,
+    StagePixels,
+    labels_of,
+    mark_ignored,
+    misclassified,
+    segments_of,
+)
 from contextrast.errors import ConfigError, check_number
 
 ERROR_MAPS = ("predicted", "others", "literal")
@@ -58,6 +66,13 @@ class BoundaryAwareNegatives(torch.nn.Module):
         is_negative = (selected >= 0).unsqueeze(1) & (selected.unsqueeze(1) != classes)
         return shared_similarities(pixels, anchors, temperature, is_negative)
 
+    def assign(self, labels: StageLabels) -> Tensor | None:
+        """The anchor that each pixel of all stages is a negative of, ``[P]`` int64 in 0 .. N, N for none.
+
+        None where a pixel may be a negative of several.
+        """
+        return None if self.error_map == "others" else self._selected(labels)
+
     def select(self, target: Tensor, prediction: Tensor, num_classes: int, ignore_index: int | None = 255) -> Tensor:
         """Selected pixels of label maps at any resolution.
 
@@ -72,22 +87,34 @@ class BoundaryAwareNegatives(torch.nn.Module):
         """
         return self.select_regions(mark_ignored(target, num_classes, ignore_index), prediction, num_classes)
 
-    @torch.no_grad()
     def select_regions(self, classes: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
         """As :meth:`select`, with ignored pixels already marked by ``num_classes``."""
-        wrong = misclassified(classes, predictions, num_classes)
-        regions = torch.where(wrong, predictions if self.error_map == "predicted" else classes, -1)
-        if self.error_map == "predicted":
-            regions = torch.where(_occurs(classes, num_classes)[regions], regions, -1)
-        distances = self.transform(region_edges(regions))
-        return torch.where(within_percentage(regions, distances, num_classes, self.percentage), regions, -1)
+        images = torch.arange(len(classes), device=classes.device)[:, None, None].expand(classes.shape).flatten()
+        grids, stages = [(classes.shape[0], classes.shape[1], classes.shape[2])], torch.zeros_like(images)
+        labels = labels_of(classes.flatten(), predictions.flatten(), images, stages, grids, num_classes)
+        selected = self._selected(labels).view(classes.shape)
+        return selected.masked_fill(selected == num_classes, -1)
+
+    @torch.no_grad()
+    def _selected(self, labels: StageLabels) -> Tensor:
+        """The class of the error region that a selected pixel belongs to, ``[P]`` int64, N elsewhere."""
+        size, predicted = labels.num_classes, self.error_map == "predicted"
+        wrong = misclassified(labels.classes, labels.predictions, size)
+        regions = (labels.predictions if predicted else labels.classes).masked_fill(~wrong, size)
+        if predicted:
+            regions = regions.masked_fill(~_occurs(labels)[labels.segments_of(regions)], size)
+        distances = [self.transform(region_edges(one, size)).flatten() for one in labels.maps(regions)]
+        images = torch.add(labels.images, labels.stages, alpha=labels.grids[0][0])
+        number = labels.grids[0][0] * len(labels.grids)
+        far = _beyond_percentage(regions, torch.cat(distances), images, number, size, self.percentage)
+        return regions.masked_fill(far, size)
 
 
-def _occurs(classes: Tensor, num_classes: int) -> Tensor:
-    """Boolean ``[N + 1]``: class has a pixel anywhere in the global batch; index -1 (no region) is False."""
-    bins = torch.zeros(num_classes + 1, dtype=torch.bool, device=classes.device)
-    bins = any_over_ranks(bins.scatter(0, classes.flatten(), True))
-    return bins & (torch.arange(num_classes + 1, device=classes.device) < num_classes)
+def _occurs(labels: StageLabels) -> Tensor:
+    """Boolean ``[I·N + 1]``: class has a pixel of the stage anywhere in the global batch; the last one is False."""
+    bins = torch.zeros(labels.num_segments + 1, dtype=torch.bool, device=labels.classes.device)
+    bins = any_over_ranks(bins.scatter(0, labels.segments, True))
+    return F.pad(bins[:-1], (0, 1))
 
 
 def within_percentage(regions: Tensor, distances: Tensor, num_classes: int, percentage: int) -> Tensor:
@@ -102,13 +129,21 @@ def within_percentage(regions: Tensor, distances: Tensor, num_classes: int, perc
     Returns:
         Boolean ``[B, H, W]``.
     """
-    batch = regions.shape[0]
-    image = torch.arange(batch, device=regions.device)[:, None, None]
-    bins = batch * num_classes  # one a region, and a last one for pixels of none
-    segment = torch.where(regions >= 0, image * num_classes + regions, bins).flatten()
+    images = torch.arange(len(regions), device=regions.device)[:, None, None].expand(regions.shape).flatten()
+    marked = regions.masked_fill(regions < 0, num_classes).flatten()
+    far = _beyond_percentage(marked, distances.flatten(), images, len(regions), num_classes, percentage)
+    return ~far.view(regions.shape)
+
+
+def _beyond_percentage(
+    regions: Tensor, distances: Tensor, images: Tensor, number: int, num_classes: int, percentage: int
+) -> Tensor:
+    """The others than :func:`within_percentage` gives, of a list ``[P]`` with numbers of images; N is no region."""
+    bins = number * num_classes  # one a region, and a last one for pixels of none
+    segment = segments_of(regions, images, num_classes, bins)
     # Non-negative floats sort as the integers their bits spell, so one integer key orders by region, then distance.
-    rank = distances.view(torch.int32).long().flatten()
+    rank = distances.view(torch.int32).long()
     order = order_by_segment(segment, rank, bins + 1)
     place = order.first + (order.counts - 1).clamp_min(0) * percentage // 100
     threshold = order.keys_at(place.clamp_max(rank.shape[0] - 1))
-    return ((rank <= threshold[segment]) & (segment < bins)).view_as(regions)
+    return (rank > threshold[segment]) | (segment == bins)

@@ -7,18 +7,22 @@ pass; at D = 256 such a matrix is larger than what most networks store of a stag
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from contextrast.contrast.segments import Bags
 
 _CHUNK_ROWS = {"cpu": 1 << 12}  # rows whose temporaries stay in a core's cache
 _CHUNK_ROWS_DEVICE = 1 << 16  # elsewhere: few launches, temporaries of at most 64 MB at D = 256
+_FEW = 1 << 12  # rows of which a temporary does not matter
 _SUM = 0  # what embedding bags call mode="sum"
-_SHORTEST = 1e-12  # as in torch.nn.functional.normalize
+
+SHORTEST = 1e-12
+"""What shorter vectors are divided by, as in ``torch.nn.functional.normalize``."""
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Raise half precision to float32; float32 and float64 pass unchanged."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def unit_length(vectors: Tensor, dim: int) -> Tensor:
@@ -35,41 +39,47 @@ def unit_length(vectors: Tensor, dim: int) -> Tensor:
     return laid_out
 
 
-def gathered_dots(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
-    """Dot products of every row with the anchors its indices name, without storing gathered anchors.
-
-    Args:
-        rows: ``[P, D]``.
-        anchors: ``[N, D]``.
-        index: ``[P, K]`` int64 in 0 .. N; N gives 0.
-
-    Returns:
-        ``[P, K]``.
-    """
-    padded = torch.cat([anchors, anchors.new_zeros(1, anchors.shape[1])])
-    dots: Tensor = _GatheredDots.apply(rows, padded, index)
-    return dots
-
-
-def _chunks(rows: Tensor) -> list[slice]:
+def chunks(rows: Tensor) -> list[slice]:
+    """Rows at a time whose temporaries are small."""
     if torch.compiler.is_compiling():
         return [slice(0, rows.shape[0])]  # the compiler fuses by itself
     size = _CHUNK_ROWS.get(rows.device.type, _CHUNK_ROWS_DEVICE)
     return [slice(start, start + size) for start in range(0, rows.shape[0], size)]
 
 
-def _dots(rows: Tensor, table: Tensor, index: Tensor) -> Tensor:
-    """``[P, K]`` dot products of rows ``[P, D]`` with the table's rows that ``index`` ``[P, K]`` names.
+def dots_of_rows(rows: Tensor, table: Tensor, index: Tensor | None) -> Tensor:
+    """Dot products of rows ``[P, D]`` with the table's rows that an index ``[P, K]`` names, ``[P, K]``, no gradient.
+
+    Without an index, of each row with the table's row at its place, ``[P, 1]``.
 
     They are the derivative of an embedding bag by its weights, for which PyTorch has a kernel on every device that
     gathers, multiplies and adds in one pass and without a temporary.
     """
-    bags = torch.arange(index.shape[0], device=index.device)
-    bag_of_each = bags.unsqueeze(1).expand_as(index).flatten().contiguous()  # of one column flatten gives a view
-    dots: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        rows, table, index.flatten(), bags * index.shape[1], bag_of_each, _SUM
-    )
-    return dots.view(index.shape)
+    number = 1 if index is None else index.shape[1]
+    places = torch.arange(len(rows) * number, device=rows.device)
+    bags = places // number if number > 1 else places
+    named = places if index is None else index.flatten()
+    dots: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(rows, table, named, bags, bags, _SUM)
+    return dots.view(-1, number)
+
+
+def sums_of_rows(rows: Tensor, weights: Tensor, bags: Bags, size: int) -> Tensor:
+    """Weighted sums of the rows of each segment, ``[size, D]`` in the weights' dtype, no gradient.
+
+    Args:
+        rows: ``[P, D]``; of half precision they are added up in float32.
+        weights: Of each slot of the bags.
+        bags: What is summed.
+        size: Number of segments.
+    """
+    scale = None
+    if rows.dtype != weights.dtype:  # half precision, which cannot hold the weights of a gradient
+        scale = weights.abs().amax().clamp_min(torch.finfo(weights.dtype).tiny)
+        weights = (weights / scale).to(rows.dtype)
+    sums, *_ = torch.embedding_bag(rows, bags.rows, bags.begins, per_sample_weights=weights, mode=_SUM)
+    if scale is not None:
+        sums = sums.to(scale.dtype) * scale
+    return sums.new_zeros(size, rows.shape[1]).index_add(0, bags.segments, sums)
 
 
 class _UnitRows(torch.autograd.Function):
@@ -77,11 +87,14 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+        if rows.shape[0] <= _FEW and rows.dtype in (torch.float32, torch.float64):
+            norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(SHORTEST)
+            return rows / norms, norms
         dtype = torch.promote_types(rows.dtype, torch.float32)
         unit, norms = rows.new_empty(rows.shape, dtype=dtype), rows.new_empty(rows.shape[0], 1, dtype=dtype)
-        for part in _chunks(rows):
+        for part in chunks(rows):
             block = unit[part].copy_(rows[part])
-            norms[part] = torch.linalg.vector_norm(block, dim=1, keepdim=True).clamp_min(_SHORTEST)
+            norms[part] = torch.linalg.vector_norm(block, dim=1, keepdim=True).clamp_min(SHORTEST)
             block.div_(norms[part])
         return unit, norms
 
@@ -94,34 +107,14 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> Tensor:
         unit, norms = ctx.saved_tensors
+        if unit.shape[0] <= _FEW and unit.dtype == ctx.dtype:
+            along = (grad * unit).sum(1, keepdim=True)
+            small: Tensor = torch.addcmul(grad, unit, along, value=-1) * (norms > SHORTEST) / norms
+            return small
         grad_rows = torch.empty_like(unit, dtype=ctx.dtype)
-        for part in _chunks(unit):
-            each = torch.arange(grad[part].shape[0], device=grad.device).unsqueeze(1)
-            along = _dots(grad[part], unit[part], each)
+        for part in chunks(unit):
+            along = dots_of_rows(grad[part], unit[part], None)
             # That of a division by 1e-12 would be beyond all measure.
-            inverse = torch.where(norms[part] > _SHORTEST, norms[part].reciprocal(), 0)
+            inverse = torch.where(norms[part] > SHORTEST, norms[part].reciprocal(), 0)
             grad_rows[part] = torch.addcmul(grad[part], unit[part], along, value=-1) * inverse
         return grad_rows
-
-
-class _GatheredDots(torch.autograd.Function):
-    """Keeps the operands only; the rows' gradient is an embedding bag, Σ_k weight_k·anchor_k."""
-
-    @staticmethod
-    def forward(rows: Tensor, anchors: Tensor, index: Tensor) -> Tensor:
-        return _dots(rows, anchors, index)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        rows, anchors, index = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_rows = F.embedding_bag(index, anchors, per_sample_weights=grad, mode="sum")
-        grad_anchors = torch.zeros_like(anchors)
-        for part in _chunks(rows):
-            for which, weight in zip(index[part].unbind(1), grad[part].unsqueeze(2).unbind(1), strict=True):
-                grad_anchors.index_add_(0, which, rows[part] * weight)
-        return grad_rows, grad_anchors, None

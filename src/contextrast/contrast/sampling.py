@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from contextrast.contrast.negatives import BoundaryAwareNegatives
+from contextrast.contrast.products import pixels_of, products_of
 from contextrast.contrast.random_keys import pixel_keys
 from contextrast.contrast.segments import counts_of_segments
 from contextrast.contrast.similarity import Similarities, shared_similarities
@@ -85,7 +86,9 @@ class SemiHardNegatives(RandomNegatives):
         """The most similar tenth (rounded up, ties in) of the other-class pixels, boolean ``[B, N, H, W]``."""
         eligible = other_class(pixels.classes, pixels.num_classes)
         batch, size, height, width = eligible.shape
-        similarity = (pixels.embeddings @ anchors.T).view(batch, height, width, size).permute(0, 3, 1, 2)
+        products = products_of(pixels_of(pixels.embeddings, size))
+        cosines = products.all_dots(anchors) * products.inverse_norms().unsqueeze(1)
+        similarity = cosines.view(batch, height, width, size).permute(0, 3, 1, 2)
         similarity = similarity.masked_fill(~eligible, -torch.inf).flatten(2)
         number = (eligible.flatten(2).sum(2, keepdim=True) * _SEMI_HARD_PERCENTAGE + 99) // 100
         ordered = similarity.sort(2, descending=True).values

@@ -121,7 +121,11 @@ class CrossEntropyLoss(SegmentationLoss):
 
 
 class Contrast(Protocol):
-    """Contrastive terms on embeddings, as :class:`ContrastiveLoss` takes them."""
+    """Contrastive terms on embeddings, as :class:`ContrastiveLoss` takes them.
+
+    One with a true attribute ``any_length`` gets embeddings of any length from heads that have ``embed``; every other
+    one gets what heads return, which is of unit length.
+    """
 
     def __call__(
         self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor, **weights: Tensor
@@ -145,7 +149,8 @@ class ContrastiveLoss(SegmentationLoss):
 
     Args:
         num_classes: N.
-        heads: Turns encoder features into unit-length embeddings.
+        heads: Turns encoder features into unit-length embeddings; by a method ``embed``, if it has one, into embeddings
+            of any length, for contrasts that look at their direction alone.
         contrast: The contrastive terms, an ``nn.Module``.
         alpha: α, the weight of the terms.
         start_step: Optimiser steps before which α is 0.
@@ -206,13 +211,16 @@ class ContrastiveLoss(SegmentationLoss):
         if weight is not None:
             weight, target = checked_weight(weight, target, self.ignore_index)
         check_features(features, logits, self.step.device)
-        embeddings = self.heads(features)
-        base_terms = self.base.terms(logits, target, weight)
+        # Where the contrast looks at directions alone, nobody has to make a normalised copy of the maps.
+        embed = getattr(self.heads, "embed", self.heads) if getattr(self.contrast, "any_length", False) else self.heads
+        embeddings = embed(features)
         prediction = logits.detach().max(1).indices  # several times as fast as argmax on a CPU
         weighs = getattr(self.contrast, "weighs_pixels", False)
         further = {} if weight is None or not weighs else {"weight": weight}
         terms = self.contrast(embeddings, target, prediction, **further)
         contrast = self.current_alpha() * torch.stack(list(terms.values())).sum()
+        # After the contrast, so that its backward pass comes first and frees what it kept before the contrast's begins.
+        base_terms = self.base.terms(logits, target, weight)
         base = self.base.total(base_terms)
         seen = [embedding.detach() for embedding in embeddings]
         return LossTerms(

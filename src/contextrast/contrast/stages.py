@@ -6,19 +6,61 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from contextrast.contrast.rows import at_least_float32
+from contextrast.contrast.directions import Directions
 from contextrast.errors import ConfigError
+
+
+class StageLabels(NamedTuple):
+    """Labels of the pixels of all stages in one list of P: stage by stage, the shallowest first, and image by image.
+
+    Attributes:
+        classes: True class of every pixel, ``[P]`` int64; ``num_classes`` marks ignored pixels.
+        predictions: Class the network predicts, ``[P]`` int64.
+        images: Number of the pixel's image in the batch, ``[P]`` int64.
+        stages: Number of the pixel's stage, ``[P]`` int64.
+        grids: B, H and W of each stage.
+        num_classes: N.
+        segments: Classes as segments, see :func:`segments_of`, ``[P]`` int64.
+    """
+
+    classes: Tensor
+    predictions: Tensor
+    images: Tensor
+    stages: Tensor
+    grids: list[tuple[int, int, int]]
+    num_classes: int
+    segments: Tensor
+
+    @property
+    def num_segments(self) -> int:
+        """I·N."""
+        return len(self.grids) * self.num_classes
+
+    def maps(self, values: Tensor) -> list[Tensor]:
+        """Values of all pixels ``[P]`` as maps of each stage, ``[B, H_i, W_i]``."""
+        parts = torch.split(values, [batch * height * width for batch, height, width in self.grids])
+        return [part.view(grid) for part, grid in zip(parts, self.grids, strict=True)]
+
+    def segments_of(self, values: Tensor) -> Tensor:
+        """Classes ``[P]`` as segments of their own in each stage, i·N + class, and I·N for class N."""
+        return segments_of(values, self.stages, self.num_classes, self.num_segments)
+
+
+def segments_of(values: Tensor, groups: Tensor, num_classes: int, none: int) -> Tensor:
+    """Classes as segments of their own in each group, group·N + class, and another one for class N."""
+    return torch.add(values, groups, alpha=num_classes).masked_fill(values >= num_classes, none)
 
 
 class StagePixels(NamedTuple):
     """The pixels of one stage over the whole batch, P = B·H·W of them.
 
     Attributes:
-        embeddings: Unit-length embeddings as rows, ``[P, D]``.
+        embeddings: ``[B, D, H, W]``, of any length: only their direction counts.
         classes: True class of every pixel, ``[B, H, W]`` int64; ``num_classes`` marks ignored pixels.
         predictions: Class the network predicts, ``[B, H, W]`` int64.
         num_classes: N.
         stage: Position of the stage, 0 is the shallowest.
+        directions: The embeddings' directions, ready to be compared; None where there is nothing to compare.
     """
 
     embeddings: Tensor
@@ -26,12 +68,20 @@ class StagePixels(NamedTuple):
     predictions: Tensor
     num_classes: int
     stage: int
+    directions: Directions | None = None
 
     @property
     def grid(self) -> tuple[int, int, int]:
         """B, H and W."""
         batch, height, width = self.classes.shape
         return batch, height, width
+
+    def rows_at(self, positions: Tensor) -> Tensor:
+        """Embeddings of the pixels at some positions of all P, ``[..., D]``; the map is not copied."""
+        _, height, width = self.grid
+        place = positions % (height * width)
+        found: Tensor = self.embeddings[positions // (height * width), :, place // width, place % width]
+        return found
 
 
 def weights_by_depth(stages: int) -> tuple[float, ...]:
@@ -58,13 +108,13 @@ def check_stages(embeddings: Sequence[Tensor], stage_weights: Sequence[float]) -
         )
 
 
-def stage_pixels(
+def stage_labels(
     embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor, num_classes: int, ignore_index: int | None
-) -> list[StagePixels]:
-    """Bring labels to the grids of embeddings; every cell takes the nearest one.
+) -> StageLabels:
+    """Bring labels to the grids of embeddings; every cell takes the label of its centre pixel.
 
     Args:
-        embeddings: Unit-length ``[B, D, H_i, W_i]``, shallowest first; half precision is raised to float32.
+        embeddings: ``[B, D, H_i, W_i]``, shallowest first.
         target: Ground truth ``[B, H, W]``.
         prediction: The network's own classes ``[B, H, W]``.
         num_classes: N.
@@ -83,16 +133,48 @@ def stage_pixels(
             f"{list(target.shape)}, prediction {list(prediction.shape)} and embeddings "
             f"{[list(map_.shape) for map_ in embeddings]}"
         )
-    classes = mark_ignored(target, num_classes, ignore_index)
+    grids = [(len(map_), map_.shape[2], map_.shape[3]) for map_ in embeddings]
+    (height, width), device = target.shape[1:], target.device
+    images = torch.arange(0, target.numel(), height * width, device=device).view(-1, 1, 1)
+    cells = [
+        (images + _centres(height, rows, device, width).unsqueeze(1) + _centres(width, columns, device)).flatten()
+        for _, rows, columns in grids
+    ]
+    stages = torch.cat([torch.full_like(cell, stage) for stage, cell in enumerate(cells)])
+    pixels = torch.cat(cells)
+    classes = mark_ignored(target.flatten()[pixels], num_classes, ignore_index)
+    return labels_of(classes, prediction.flatten()[pixels], pixels // (height * width), stages, grids, num_classes)
+
+
+def labels_of(
+    classes: Tensor,
+    predictions: Tensor,
+    images: Tensor,
+    stages: Tensor,
+    grids: list[tuple[int, int, int]],
+    num_classes: int,
+) -> StageLabels:
+    """Labels with their segments."""
+    segments = segments_of(classes, stages, num_classes, len(grids) * num_classes)
+    return StageLabels(classes, predictions, images, stages, grids, num_classes, segments)
+
+
+def stage_pixels(
+    embeddings: Sequence[Tensor], labels: StageLabels, directions: Sequence[Directions] = ()
+) -> list[StagePixels]:
+    """Each stage's pixels for itself.
+
+    Args:
+        embeddings: ``[B, D, H_i, W_i]``, shallowest first.
+        labels: Their labels.
+        directions: Their directions, if something is to be compared with them.
+    """
+    classes, predictions = labels.maps(labels.classes), labels.maps(labels.predictions)
     return [
         StagePixels(
-            as_rows(at_least_float32(embedding)),
-            to_grid(classes, *embedding.shape[2:]),
-            to_grid(prediction, *embedding.shape[2:]),
-            num_classes,
-            index,
+            map_, classes[stage], predictions[stage], labels.num_classes, stage, next(iter(directions[stage:]), None)
         )
-        for index, embedding in enumerate(embeddings)
+        for stage, map_ in enumerate(embeddings)
     ]
 
 
@@ -117,8 +199,12 @@ def to_grid(labels: Tensor, height: int, width: int) -> Tensor:
     return labels[:, rows][:, :, columns]
 
 
-def _centres(full: int, cells: int, device: torch.device) -> Tensor:
-    return (2 * torch.arange(cells, device=device) + 1) * full // (2 * cells)
+def _centres(full: int, cells: int, device: torch.device, apart: int = 1) -> Tensor:
+    """Positions of the cells' centre pixels, which lie some way apart in memory."""
+    if full % cells == 0:
+        stride = full // cells * apart
+        return torch.arange(full // cells // 2 * apart, full * apart, stride, device=device)
+    return (2 * torch.arange(cells, device=device) + 1) * full // (2 * cells) * apart
 
 
 def as_rows(embeddings: Tensor) -> Tensor:

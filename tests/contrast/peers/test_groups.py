@@ -14,11 +14,12 @@ from tests.contrast.peers.reference import groups
 
 
 def stage(seed=0, batch=2, size=(9, 11), num_classes=4, number=0, error=0.4, patch=3, ignored=0.2):
-    """Pixels whose only embedding value is their position."""
+    """Pixels whose embedding has the direction (position, 1)."""
     generator = torch.Generator().manual_seed(seed)
     target, prediction = label_maps(generator, batch, *size, num_classes, error, ignored, patch)
-    rows = torch.arange(target.numel(), dtype=torch.float64)[:, None]
-    return StagePixels(rows, target.masked_fill(target == 255, num_classes), prediction, num_classes, number)
+    position = torch.arange(target.numel(), dtype=torch.float64).view(batch, 1, *size)
+    embeddings = torch.cat([position, torch.ones_like(position)], 1)
+    return StagePixels(embeddings, target.masked_fill(target == 255, num_classes), prediction, num_classes, number)
 
 
 def drawn_by_group(sampler, pixels):
@@ -74,7 +75,7 @@ def test_draws_are_uniform_within_a_group(hard_half):
     classes[1] = 1
     predictions = classes.clone()
     predictions[:, :3] = 2  # 24 hard and 16 easy pixels in each image
-    pixels = StagePixels(torch.zeros(80, 1), classes, predictions, 3, 0)
+    pixels = StagePixels(torch.zeros(*classes[:, None].shape), classes, predictions, 3, 0)
     sampler = GroupSampler(11, 10, 20, hard_half)
     counts = np.zeros(80)
     for _ in range(800):
@@ -111,7 +112,9 @@ def test_samples_are_the_drawn_pixels_and_know_which_are_wrong():
     assert samples.filled.any()
     assert not samples.filled.all()
     filled = samples.filled
-    torch.testing.assert_close(samples.embeddings[filled, 0], positions[filled].double())
+    torch.testing.assert_close(
+        (samples.embeddings[:, 0] / samples.embeddings[:, 1])[filled], positions[filled].double()
+    )
     torch.testing.assert_close(samples.classes, classes)
     torch.testing.assert_close(pixels.classes.flatten()[positions[filled]], classes[filled])
     torch.testing.assert_close(wrong[filled], (pixels.classes != pixels.predictions).flatten()[positions[filled]])

@@ -1,5 +1,7 @@
 """Fusion by attention between the channels of single anchors: adaptive fusion and what it is compared with."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,6 +56,23 @@ class ChannelAttention(nn.Module):
         return F.scaled_dot_product_attention(query, key, value, scale=self.scale).flatten(1)
 
 
+def attend(attentions: Sequence[ChannelAttention], anchors: Tensor, contexts: Tensor) -> Tensor:
+    """What several attentions with equally many heads give for their anchors and contexts, ``[A, N, D]`` each."""
+    layers = [getattr(one, name) for name in ("query", "key", "value") for one in attentions]
+    tokens = mapped(layers, torch.cat([anchors, contexts, contexts]))  # [3A, N, D]
+    heads = tokens.reshape(3, -1, attentions[0].num_heads, anchors.shape[2] // attentions[0].num_heads, 1)
+    query, key, value = heads.unbind()
+    return F.scaled_dot_product_attention(query, key, value, scale=attentions[0].scale).view(anchors.shape)
+
+
+def mapped(layers: Sequence[nn.Linear], inputs: Tensor) -> Tensor:
+    """Each layer's map of its own inputs, ``[A, N, in]`` to ``[A, N, out]``, in the inputs' precision."""
+    weights = torch.stack([layer.weight for layer in layers]).to(inputs.dtype)
+    biases = torch.stack([layer.bias for layer in layers]).to(inputs.dtype)
+    # In this order the weights' gradient comes out in their own layout.
+    return torch.baddbmm(biases.unsqueeze(2), weights, inputs.mT).mT
+
+
 def _scaled_identity(size: int, gain: float) -> Linear:
     linear = Linear(size, size)
     with torch.no_grad():
@@ -76,6 +95,18 @@ class _AttentionFusion(LearnedFusion):
         attended = [self.deepest_attentions[stage](deepest, deepest), self.own_attentions[stage](own, own)]
         fused: Tensor = self.mlps[stage](torch.cat(attended, 1))
         return fused
+
+    def fuse_all(self, own: Tensor, deepest: Tensor) -> Tensor:
+        """Fuse all stages at once, ``[I - 1, N, D]``: the layers of all attentions are one batch of matrices."""
+        attentions = [*self.deepest_attentions, *self.own_attentions]
+        sources = torch.cat([deepest.expand_as(own), own])  # [2(I - 1), N, D]
+        attended = attend(attentions, sources, self.contexts(sources))
+        layers = [layer for mlp in self.mlps for layer in mlp.modules() if isinstance(layer, Linear)]
+        return mapped(layers, torch.cat(attended.chunk(2), 2)).tanh()
+
+    def contexts(self, sources: Tensor) -> Tensor:
+        """What keys and values of each attention come from: the anchors themselves."""
+        return sources
 
 
 class AdaptiveFusion(_AttentionFusion):
@@ -141,6 +172,10 @@ class CrossAttentionFusion(_AttentionFusion):
 
     def __init__(self, num_stages: int, embedding_dim: int = 256) -> None:
         super().__init__(num_stages, embedding_dim)
+
+    def contexts(self, sources: Tensor) -> Tensor:
+        """What keys and values of each attention come from: the other anchors."""
+        return torch.cat(sources.chunk(2)[::-1])
 
     def fuse(self, stage: int, own: Tensor, deepest: Tensor) -> Tensor:
         """MLP(F(a_I; a_i) ⊕ F(a_i; a_I)), ``[N, D]``."""

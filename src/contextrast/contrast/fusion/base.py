@@ -29,14 +29,29 @@ class AnchorFusion(nn.Module, ABC):
         Returns:
             Anchors ``[N, D]`` of every stage, in at least float32.
         """
-        with torch.autocast(anchors[-1].device.type, enabled=False):
-            *shallow, deepest = [at_least_float32(anchor) for anchor in anchors]
-            in_deepest = counts[-1] > 0
-            fused = []
-            for stage, (own, count) in enumerate(zip(shallow, counts[:-1], strict=True)):
-                both = (in_deepest & (count > 0)).unsqueeze(1)
-                fused.append(torch.where(both, self.fuse(stage, own, deepest), own))
-            return [*fused, deepest]
+        return list(self.fuse_stages(torch.stack(list(anchors)), torch.stack(list(counts))))
+
+    def fuse_stages(self, anchors: Tensor, counts: Tensor) -> Tensor:
+        """As :meth:`forward` of anchors ``[I, N, D]`` and counts ``[I, N]`` of all stages, ``[I, N, D]``."""
+        with torch.autocast(anchors.device.type, enabled=False):
+            anchors, present = at_least_float32(anchors), counts > 0
+            if len(anchors) == 1:
+                return anchors
+            own, deepest = anchors[:-1], anchors[-1]
+            both = (present[:-1] & present[-1]).unsqueeze(2)
+            return torch.cat([torch.where(both, self.fuse_all(own, deepest), own), anchors[-1:]])
+
+    def fuse_all(self, own: Tensor, deepest: Tensor) -> Tensor:
+        """Fuse the anchors of all stages but the deepest, by default one after the other.
+
+        Args:
+            own: Anchors a_i of each stage, ``[I - 1, N, D]``.
+            deepest: The deepest stage's anchors a_I, ``[N, D]``.
+
+        Returns:
+            ``[I - 1, N, D]``.
+        """
+        return torch.stack([self.fuse(stage, anchors, deepest) for stage, anchors in enumerate(own)])
 
     @abstractmethod
     def fuse(self, stage: int, own: Tensor, deepest: Tensor) -> Tensor:
@@ -76,8 +91,8 @@ class LearnedFusion(AnchorFusion):
         self.num_stages = num_stages
         self.embedding_dim = embedding_dim
 
-    def forward(self, anchors: Sequence[Tensor], counts: Sequence[Tensor]) -> list[Tensor]:
-        """As :meth:`AnchorFusion.forward`.
+    def fuse_stages(self, anchors: Tensor, counts: Tensor) -> Tensor:
+        """As :meth:`AnchorFusion.fuse_stages`.
 
         Raises:
             ConfigError: If number of stages or channels of the anchors are not those the fusion was built for.
@@ -87,13 +102,12 @@ class LearnedFusion(AnchorFusion):
                 f"anchors of {len(anchors)} stages for a fusion built with num_stages={self.num_stages}: "
                 "give it the number of stages of the loss (its stage_weights)"
             )
-        for stage, anchor in enumerate(anchors):
-            if anchor.shape[1] != self.embedding_dim:
-                raise ConfigError(
-                    f"anchors of stage {stage} have D = {anchor.shape[1]} channels, but the fusion was built with "
-                    f"embedding_dim={self.embedding_dim}: give both the same D"
-                )
-        return super().forward(anchors, counts)
+        if anchors.shape[2] != self.embedding_dim:
+            raise ConfigError(
+                f"anchors have D = {anchors.shape[2]} channels, but the fusion was built with "
+                f"embedding_dim={self.embedding_dim}: give both the same D"
+            )
+        return super().fuse_stages(anchors, counts)
 
     def per_stage(self, make: Callable[[], nn.Module]) -> nn.ModuleList:
         """One module for each stage that is fused: all but the deepest."""

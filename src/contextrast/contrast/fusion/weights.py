@@ -33,6 +33,10 @@ class StaticFusion(AnchorFusion):
         """w_l a_i + w_h a_I, ``[N, D]``."""
         return self.weight_low * own + self.weight_high * deepest
 
+    def fuse_all(self, own: Tensor, deepest: Tensor) -> Tensor:
+        """Fuse all stages at once, ``[I - 1, N, D]``."""
+        return self.fuse(0, own, deepest)
+
 
 class WeightedSumFusion(LearnedFusion):
     """Weighted sum with learned weights: â_i^n = w_l a_i^n + w_h a_I^n, (w_l, w_h) = softmax(θ_i), θ_i of the stage.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from contextrast.contrast.collective import gather_images, rank, sum_for_equal_losses, world_size
 from contextrast.contrast.random_keys import pixel_keys
+from contextrast.contrast.rows import at_least_float32, unit_length
 from contextrast.contrast.segments import SegmentOrder, order_by_segment
 from contextrast.contrast.stages import StagePixels, misclassified
 from contextrast.contrast.state import Stateful
@@ -79,10 +80,10 @@ class GroupSampler(Stateful):
         drawn, classes = self.draw(pixels)
         positions = drawn.clamp_min(0)
         wrong = misclassified(pixels.classes, pixels.predictions, pixels.num_classes).flatten()[positions]
-        rows = pixels.embeddings.index_select(0, positions)
+        rows = at_least_float32(pixels.rows_at(positions))
         if world_size() > 1:
             rows, wrong = _of_all_ranks(rows, wrong, (drawn >= 0) & (classes < pixels.num_classes))
-        samples = Samples(rows, classes, pixels.num_classes)
+        samples = Samples(unit_length(rows, 1), classes, pixels.num_classes)
         return samples, wrong & samples.filled
 
     @torch.no_grad()

@@ -8,7 +8,8 @@ from contextrast.contrast.peers.groups import Samples
 from contextrast.contrast.queues import Entries, filled, push
 from contextrast.contrast.random_keys import pixel_keys, smallest_of_segments, smallest_over_ranks
 from contextrast.contrast.rows import unit_length
-from contextrast.contrast.segments import counts_of_segments, sums_of_segments
+from contextrast.contrast.segments import counts_of_segments
+from contextrast.contrast.similarity import directions_of_map
 from contextrast.contrast.stages import StagePixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
@@ -98,8 +99,8 @@ def image_means(pixels: StagePixels) -> Entries:
     """
     size, (batch, _, _) = pixels.num_classes, pixels.grid
     image = torch.arange(batch, device=pixels.classes.device)[:, None, None]
-    region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch).flatten()
-    sums = sums_of_segments(pixels.embeddings, region, size * batch + 1)[:-1]
+    region = torch.where(pixels.classes < size, pixels.classes * batch + image, size * batch)
+    sums = directions_of_map(pixels.embeddings, region, size * batch).sums
     counts = counts_of_segments(region, size * batch + 1)[:-1]
     means = unit_length(sums, 1).view(size, batch, -1)  # the sum has the mean's direction
     return Entries(_of_all_images(means), _of_all_images((counts > 0).view(size, batch)))
@@ -114,7 +115,7 @@ def random_pixels(pixels: StagePixels, keys: Tensor, number: int) -> Entries:
         number: How many of a class at most.
     """
     positions, valid = smallest_of_segments(keys, pixels.classes.flatten(), pixels.num_classes, number)
-    return Entries(*smallest_over_ranks(pixels.embeddings[positions], keys[positions], valid))
+    return Entries(*smallest_over_ranks(unit_length(pixels.rows_at(positions), 2), keys[positions], valid))
 
 
 def _of_all_images(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from contextrast.contrast.peers.diagnostics import diagnose
 from contextrast.contrast.peers.groups import GroupSampler, Samples
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.segmentation import ContrastiveLoss
-from contextrast.contrast.stages import check_stages, stage_pixels
+from contextrast.contrast.stages import check_stages, stage_labels, stage_pixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
 
@@ -43,6 +43,8 @@ class MultiscaleContrast(Stateful):
     Raises:
         ConfigError: If an option is out of range, or ``cross_stages`` names a stage that is not there.
     """
+
+    any_length = True
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class MultiscaleContrast(Stateful):
         """The terms, unweighted by α.
 
         Args:
-            embeddings: Unit-length ``[B, D, H_i, W_i]``, shallowest stage first.
+            embeddings: ``[B, D, H_i, W_i]`` of any length, shallowest stage first.
             target: Ground truth ``[B, H, W]``.
             prediction: The network's own classes ``[B, H, W]``; only diagnostics use them.
 
@@ -123,8 +125,8 @@ class MultiscaleContrast(Stateful):
     def _drawn(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> list[tuple[Samples, Tensor]]:
         """Of each stage the samples and which of them are misclassified."""
         check_stages(embeddings, self.stage_weights)
-        stages = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
-        return [self.sampler(pixels) for pixels in stages]
+        labels = stage_labels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        return [self.sampler(pixels) for pixels in stage_pixels(embeddings, labels)]
 
 
 class MultiscaleHead(nn.Sequential):

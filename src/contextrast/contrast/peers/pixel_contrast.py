@@ -14,7 +14,7 @@ from contextrast.contrast.peers.memory import PixelMemory
 from contextrast.contrast.peers.pairs import pair_contrast
 from contextrast.contrast.rows import unit_length
 from contextrast.contrast.segmentation import ContrastiveLoss
-from contextrast.contrast.stages import StagePixels, stage_pixels
+from contextrast.contrast.stages import StagePixels, stage_labels, stage_pixels
 from contextrast.contrast.state import Stateful
 from contextrast.errors import ConfigError, check_number
 
@@ -29,7 +29,7 @@ class PixelContrast(Stateful):
     a memory, that is every pixel of a class of which nothing is stored yet, so the first step's loss is 0.
 
     Everything inside is computed in at least float32, under autocast too, and without a host-device synchronisation or
-    a loop over images or classes.
+    a loop over images or classes. Only the drawn pixels are brought to unit length.
 
     Args:
         num_classes: N.
@@ -44,6 +44,8 @@ class PixelContrast(Stateful):
     Raises:
         ConfigError: If an option is out of range.
     """
+
+    any_length = True
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class PixelContrast(Stateful):
         """The term, unweighted by α.
 
         Args:
-            embeddings: One unit-length map ``[B, D, H_1, W_1]``.
+            embeddings: One map ``[B, D, H_1, W_1]`` of any length.
             target: Ground truth ``[B, H, W]``.
             prediction: The network's own classes ``[B, H, W]``.
 
@@ -107,7 +109,8 @@ class PixelContrast(Stateful):
     def _pixels(self, embeddings: Sequence[Tensor], target: Tensor, prediction: Tensor) -> StagePixels:
         if len(embeddings) != 1:
             raise ConfigError(f"pixel contrast takes one map of embeddings, got {len(embeddings)}: concatenate them")
-        (pixels,) = stage_pixels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        labels = stage_labels(embeddings, target, prediction, self.num_classes, self.ignore_index)
+        (pixels,) = stage_pixels(embeddings, labels)
         return pixels
 
     def _keys(self) -> Samples | None:
@@ -152,11 +155,15 @@ class ConcatenatedHead(nn.Module):
         Raises:
             ConfigError: If there is another number of features, or they have other channels.
         """
+        return [unit_length(embedding, 1) for embedding in self.embed(features)]
+
+    def embed(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """As :meth:`forward`, without the normalisation: what the head gives, ``[B, D, H_1, W_1]`` of any length."""
         check_widths(features, self.in_channels)
         maps = [as_parameters(features[position], self.head) for position in self.stages]
         size = maps[0].shape[2:]
         coarser = [F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in maps[1:]]
-        return [unit_length(self.head(torch.cat([maps[0], *coarser], 1)), 1)]
+        return [self.head(torch.cat([maps[0], *coarser], 1))]
 
 
 class PixelContrastLoss(ContrastiveLoss):
