@@ -13,7 +13,7 @@ from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
 
-_NO_EDGE = 1 << 14  # added where a row has no edge; with a row's length, its square still fits int32
+_NO_EDGE = 1 << 14  # stands for "no edge in this row"; its square still fits int32 beside any image's own distances
 _BROADCAST_CELLS = 1 << 23  # cells of the column pass's temporary, 32 MB: what a CPU's caches about hold
 
 
@@ -65,7 +65,7 @@ def _distance_along_rows(edges: Tensor) -> Tensor:
     places = torch.arange(_NO_EDGE, _NO_EDGE + width, device=edges.device, dtype=torch.int32)
     last = (torch.stack([edges, edges.flip(2)]) * places).cummax(3).values
     before, after = (places - last).unbind()
-    return torch.minimum(before, after.flip(2))
+    return torch.minimum(before, after.flip(2)).clamp_max(_NO_EDGE)  # equally far where there is none
 
 
 def kornia_distance(edges: Tensor) -> Tensor:

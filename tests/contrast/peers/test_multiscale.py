@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from contextrast.contrast.peers import MultiscaleContrast, MultiscaleHead, MultiscaleLoss
-from contextrast.contrast.stages import stage_pixels
+from contextrast.contrast.stages import stage_labels, stage_pixels
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps, unit_embeddings
 from tests.contrast.peers.reference import groups, samples_contrast
@@ -21,8 +21,8 @@ def inputs(seed=0, num_classes=3, ignore=255, dtype=torch.float64):
 
 def drawn(contrast, embeddings, target, prediction):
     """The samples that a contrast draws, a stage."""
-    stages = stage_pixels(embeddings, target, prediction, contrast.num_classes, contrast.ignore_index)
-    return [contrast.sampler(pixels)[0] for pixels in stages]
+    labels = stage_labels(embeddings, target, prediction, contrast.num_classes, contrast.ignore_index)
+    return [contrast.sampler(pixels)[0] for pixels in stage_pixels(embeddings, labels)]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from contextrast.contrast import CrossEntropy
 from contextrast.contrast.peers import PixelContrast, PixelContrastLoss, PixelMemory
-from contextrast.contrast.stages import stage_pixels
+from contextrast.contrast.stages import stage_labels, stage_pixels
 from contextrast.errors import ConfigError
 from tests.contrast.cases import label_maps, unit_embeddings
 from tests.contrast.peers.reference import groups, samples_contrast
@@ -21,7 +21,8 @@ def inputs(seed=0, num_classes=4, ignore=255, dtype=torch.float64, patch=4):
 
 def drawn(contrast, embedding, target, prediction):
     """The samples that a contrast draws."""
-    (pixels,) = stage_pixels([embedding], target, prediction, contrast.num_classes, contrast.ignore_index)
+    labels = stage_labels([embedding], target, prediction, contrast.num_classes, contrast.ignore_index)
+    (pixels,) = stage_pixels([embedding], labels)
     return contrast.sampler(pixels)[0]
 
 
