@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 # What the tests need; ray alone is as large as all of it, and its tests skip without it.
-EXTRAS := export demo sweep loggers dashboards analysis huggingface weights docs dev
+EXTRAS := export demo sweep loggers dashboards analysis huggingface multispectral weights docs dev
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-slow promises lint format audit docs notebooks lock clean

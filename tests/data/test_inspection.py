@@ -46,9 +46,10 @@ def test_a_split_is_counted_to_its_end(processes):
 
 
 def test_plain_containers():
-    found = Inspection(3, {(4, 6): 2, (1, 2): 1}, np.array([5, 0]), 7, ("x",))
+    found = Inspection(3, {(4, 6): 2, (1, 2): 1}, np.array([5, 0]), 7, np.array([[1530, 0], [260100, 0]]), ("x",))
     assert found.to_dict() == {
-        "samples": 3, "sizes": {"6x4": 2, "2x1": 1}, "pixels": [5, 0], "ignored_pixels": 7, "problems": ["x"],
+        "samples": 3, "sizes": {"6x4": 2, "2x1": 1}, "pixels": [5, 0], "ignored_pixels": 7,
+        "mean": [0.5, 0.0], "std": pytest.approx([1 / 12**0.5, 0.0]), "problems": ["x"],
         "notes": [],
     }  # fmt: skip
 

@@ -69,3 +69,31 @@ def wide_tiff(path, pixels, kind):
 def netpbm(path, magic, pixels, most):
     path.write_bytes(f"{magic}\n{pixels.shape[1]} {pixels.shape[0]}\n{most}\n".encode() + pixels.tobytes())
     return path
+
+
+def tiff_of_channels(path, pixels, kind, planes=False, orientation=1):
+    """Writes an uncompressed TIFF of C channels ``[H, W, C]`` by hand, side by side or one plane after the other."""
+    height, width, channels = pixels.shape
+    parts = [pixels[..., c].tobytes() for c in range(channels)] if planes else [pixels.tobytes()]
+    fields = 13
+    behind = 8 + 2 + 12 * fields + 4  # arrays that do not fit into a field
+    bits, extra, kinds = ([8 * pixels.itemsize] * channels, [0] * (channels - 1), [kind] * channels)
+    at, blocks = {}, b""
+    for name, values in {"bits": bits, "extra": extra, "kinds": kinds}.items():
+        at[name] = behind + len(blocks)
+        blocks += struct.pack(f"<{len(values)}H", *values)
+    blocks += b"\0" * (len(blocks) % 4)
+    sizes, start = [len(part) for part in parts], behind + len(blocks) + (8 * len(parts) if planes else 0)
+    offsets = [start + sum(sizes[:place]) for place in range(len(parts))]
+    at["offsets"], at["sizes"] = (
+        (behind + len(blocks), behind + len(blocks) + 4 * len(parts)) if planes else (start, sizes[0])
+    )
+    blocks += struct.pack(f"<{2 * len(parts)}I", *offsets, *sizes) if planes else b""
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, at["bits"]), (259, 3, 1, 1), (262, 3, 1, 1),
+            (273, 4, len(parts), at["offsets"]), (274, 3, 1, orientation), (277, 3, 1, channels), (278, 4, 1, height),
+            (279, 4, len(parts), at["sizes"]), (284, 3, 1, 2 if planes else 1), (338, 3, channels - 1, at["extra"]),
+            (339, 3, channels, at["kinds"])]  # fmt: skip
+    assert len(tags) == fields
+    directory = struct.pack("<H", fields) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + struct.pack("<I", 0)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directory + blocks + b"".join(parts))
+    return path

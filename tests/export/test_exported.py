@@ -96,14 +96,14 @@ def test_an_export_names_its_data_and_no_folder_of_this_machine(exported):
 
 
 def test_an_image_below_what_a_graph_takes_is_named():
-    network = Exported(Streets.labels, lambda image: image.float(), smallest_image=33)
+    network = Exported(Streets.labels, lambda image: image.float(), 3, smallest_image=33)
     assert network(torch.zeros(1, 3, 33, 40)).shape == (1, 3, 33, 40)
     with pytest.raises(DataError, match=r"32x40 .*smaller than this graph takes: 33"):
         network(torch.zeros(1, 3, 32, 40))
 
 
 def test_pixels_between_bytes_are_rounded_and_never_wrap():
-    network = Exported(Streets.labels, lambda image: image)
+    network = Exported(Streets.labels, lambda image: image, 3)
     values = torch.tensor([-3.0, 0.4, 0.6, 254.6, 260.0]).view(1, 1, 1, 5)
     assert network(values).flatten().tolist() == [0, 0, 1, 255, 255]
 

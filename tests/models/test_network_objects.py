@@ -11,6 +11,7 @@ from torchvision.models.segmentation import fcn_resnet50
 from contextrast.errors import ConfigError
 from contextrast.export import Deployed
 from contextrast.models import Segmenter
+from contextrast.models.lraspp import LRASPP
 
 BY_NAME = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
 
@@ -146,3 +147,28 @@ def test_a_network_that_asks_for_larger_multiples_than_its_maps_gets_them():
 def test_what_cannot_work_is_refused_with_what_to_do(settings, message):
     with pytest.raises(ConfigError, match=message):
         segmenter(**settings)
+
+
+def test_other_channels_are_asked_of_the_constructor():
+    def build(make, channels, numbers):
+        return Segmenter(make, num_classes=3, in_channels=channels, mean=numbers, std=numbers)
+
+    model = build(LRASPP, 5, [0.5] * 5)
+    assert model.channels == model.network.model.backbone["0"][0].in_channels == 5
+    assert (
+        model.network.model.backbone["0"][0].weight.shape == LRASPP(3).model.backbone["0"][0].weight[:, [0] * 5].shape
+    )
+    assert model.eval()(model.normalize(torch.zeros(1, 5, 64, 64, dtype=torch.uint8))).shape == (1, 3, 64, 64)
+    with pytest.raises(ConfigError, match=r"Images have 3 channel\(s\), and LRASPP takes 5"):
+        model.normalize(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    with pytest.raises(
+        ConfigError, match=r"data\.channels=5: OfThree takes images of three .* no argument in_channels"
+    ):
+        build(OfThree, 5, [0.5] * 5)
+    with pytest.raises(ConfigError, match=r"model\.mean needs 5 number\(s\).*contextrast-check prints"):
+        build(LRASPP, 5, [0.5] * 3)
+
+
+class OfThree(nn.Conv2d):
+    def __init__(self, num_classes):
+        super().__init__(3, num_classes, 1)

@@ -48,6 +48,21 @@ def lite0():
     return torch.load(LITE0, weights_only=True)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 13])
+@pytest.mark.parametrize("name", ["resnet18", "tu-test_resnet"])
+def test_a_first_convolution_of_other_channels_is_what_smp_makes_of_it(tmp_path, name, channels):
+    whole = randomised(encoder(name))
+    torch.save(whole.state_dict(), tmp_path / "rgb.pth")
+    filled = encoder(name, in_channels=channels)
+    load_encoder_weights(filled, tmp_path / "rgb.pth")
+    smp.encoders._utils.patch_first_conv(whole, channels, pretrained=True)
+    for (key, mine), theirs in zip(filled.state_dict().items(), whole.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, theirs, msg=key)
+    torch.save(filled.state_dict(), tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="does not fit the encoder"):  # the other way round nothing is known
+        load_encoder_weights(encoder(name, in_channels=3), tmp_path / "other.pth")
+
+
 @pytest.mark.filterwarnings("ignore:`timm-` encoders:DeprecationWarning")
 class TestLite0:
     @pytest.mark.parametrize("name", ["timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0"])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from torch import Tensor
 from contextrast.analysis.class_activation import class_activations
 from contextrast.analysis.network import Analysis
 from contextrast.analysis.projections import in_the_plane, principal_colors
-from contextrast.data import LabelTable
+from contextrast.data import LabelTable, SegmentationDataset
 from contextrast.data.dataset import Sample
 from contextrast.metrics.error_distance import ErrorCurve
 from contextrast.reporting import analysis_figures as drawn
@@ -34,11 +34,18 @@ class Pictured(NamedTuple):
 
     Attributes:
         sample: The image with its labels.
+        picture: As it is shown, RGB ``[H, W, 3]``.
         train_id: The class that Grad-CAM is about.
     """
 
     sample: Sample
+    picture: figures.Picture
     train_id: int
+
+    @classmethod
+    def of(cls, dataset: SegmentationDataset, sample: Sample, train_id: int) -> Self:
+        """A sample of a dataset."""
+        return cls(sample, dataset.shown(sample["image"].permute(1, 2, 0).numpy()), train_id)
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ def feature_maps(study: Study) -> dict[str, Any]:
         maps[analysis.name].append(analysis.features(pictured.sample["image"]))
     explained: dict[str, dict[str, list[float]]] = {}
     for analysis in study.analyses:
-        network, columns = analysis.network, [[_picture(pictured.sample) for pictured in study.pictured]]
+        network, columns = analysis.network, [[pictured.picture for pictured in study.pictured]]
         explained[analysis.name] = {}
         for name, stride, of_stage in zip(
             network.stage_names, network.stage_strides, zip(*maps[analysis.name], strict=True), strict=True
@@ -153,8 +160,8 @@ def feature_maps(study: Study) -> dict[str, Any]:
 def grad_cam(study: Study) -> dict[str, Any]:
     """Where the stages speak for a class: ``grad_cam_<network>.png``."""
     rows: dict[str, list[list[figures.Picture]]] = {analysis.name: [] for analysis in study.analyses}
-    for analysis, (sample, train_id) in study.pairs("Grad-CAM"):
-        image, own = _picture(sample), sample["mask"].numpy() == train_id
+    for analysis, (sample, image, train_id) in study.pairs("Grad-CAM"):
+        own = sample["mask"].numpy() == train_id
         marked = figures.overlay(figures.greyed(image), np.where(own, train_id, 255), study.labels, alpha=0.8)
         maps = class_activations(analysis.network, sample["image"], own, train_id)
         rows[analysis.name].append([marked, *(drawn.heated(image, one) for one in maps)])
@@ -187,10 +194,6 @@ def _curve_to_dict(curve: ErrorCurve) -> dict[str, Any]:
         "correct_pixels": int(curve.correct_pixels),
         "errors_without_boundary": int(curve.boundless),
     }
-
-
-def _picture(sample: Sample) -> figures.Picture:
-    return sample["image"].permute(1, 2, 0).numpy()
 
 
 def _enlarged(picture: figures.Picture, stride: int, image: figures.Picture) -> figures.Picture:

@@ -136,7 +136,7 @@ def _example(
 ) -> Layers:
     sample = dataset[index]
     logits = module.predict(sample["image"][None].to(module.device))
-    image = sample["image"].permute(1, 2, 0).numpy()
+    image = dataset.shown(sample["image"].permute(1, 2, 0).numpy())
     target, prediction = sample["mask"].numpy(), logits.max(dim=1).indices[0].cpu().numpy()
     return sampling_layers(sample["name"], image, target, prediction, dataset.labels.num_classes, negatives)
 

@@ -58,7 +58,7 @@ def _row(
     guess = module.predict(sample["image"][None].to(module.device)).max(dim=1).indices
     counts = confusion_counts(guess, sample["mask"][None].to(guess.device), dataset.labels.num_classes)
     scores = scores_from_counts(counts[:, :-1], counts[:, -1])
-    image, target = sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy()
+    image, target = dataset.shown(sample["image"].permute(1, 2, 0).numpy()), sample["mask"].numpy()
     prediction = guess[0].cpu().numpy()
     boundary = boundary_picture(image, target, prediction, dataset.labels.num_classes, negatives)
     iou = scores.iou.cpu().numpy()

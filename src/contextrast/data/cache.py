@@ -14,7 +14,7 @@ from contextrast.data.decoding import Picture
 from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError
 
-_VERSION = 2  # of what a file holds
+_VERSION = 3  # of what a file holds
 _COUNT = "bytes"  # the file that holds how many bytes the others were given
 
 
@@ -47,14 +47,15 @@ class DecodedCache:
             raise ConfigError(f"data.cache={folder} cannot be made: {error}. Name another folder.") from error
 
     def read(
-        self, files: Sequence[Path], settings: object, decode: Callable[[], tuple[Picture, Picture]]
+        self, files: Sequence[Path], settings: object, channels: int, decode: Callable[[], tuple[Picture, Picture]]
     ) -> tuple[Picture, Picture]:
         """A sample, from the cache or decoded.
 
         Args:
             files: What it is decoded from.
             settings: What else the result depends on; has to be picklable.
-            decode: Reads image ``[H, W, 3]`` and mask ``[H, W]``, both uint8.
+            channels: Of the image, C.
+            decode: Reads image ``[H, W, C]`` and mask ``[H, W]``, both uint8.
 
         Returns:
             What ``decode`` returns.
@@ -62,9 +63,9 @@ class DecodedCache:
         path = self.folder / f"{_key(files, settings)}.npy"
         try:
             both = np.load(path, allow_pickle=False)
-            if both.dtype != np.uint8 or both.ndim != 3 or both.shape[2] != 4:
+            if both.dtype != np.uint8 or both.ndim != 3 or both.shape[2] != channels + 1:
                 raise ValueError("no image and mask")
-            return both[..., :3], both[..., 3]
+            return both[..., :-1], both[..., -1]
         except (OSError, ValueError, EOFError):  # there is none, or it is damaged
             damaged = path.exists()
         image, mask = decode()

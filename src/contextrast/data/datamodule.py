@@ -1,5 +1,6 @@
 """From a dataset to batches: which split a stage needs, in which order it is read, and how it is collated."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
@@ -11,10 +12,12 @@ from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import Dataset
 
+from contextrast.data.arrays import RGB
 from contextrast.data.bad_samples import BadSamples, SubstituteCollate, Substitutes
 from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset
 from contextrast.data.device_transforms import augment_on_device
+from contextrast.data.drawing import checked_rgb
 from contextrast.data.files import FileDataset
 from contextrast.data.inspection import check_classes_present, inspect_split
 from contextrast.data.labels import LabelTable
@@ -25,6 +28,8 @@ from contextrast.data.transforms import TrainTransform
 from contextrast.data.windows import WindowDataset, collate_windows
 from contextrast.errors import ConfigError, DataError, check_number
 from contextrast.signals import leave_to_main_process
+
+log = logging.getLogger(__name__)
 
 Place = Literal["cpu", "gpu"]
 OnBadSample = Literal["error", "skip"]
@@ -40,6 +45,8 @@ class SegmentationDataModule(LightningDataModule):
         batch_size: Training images per step and process. No batch is incomplete: what an epoch has left over goes into
             the next one.
         root: Folder of the dataset's files; ``None`` for a dataset that needs none.
+        channels: Of the images, which a dataset is told that can read other than three. Then colours are not changed.
+        rgb: The channels that pictures show as red, green and blue, counted from 0; ``None``: the first three.
         eval_batch_size: Images per step in validation and test; above 1 only where all have one size.
         validate: Whether training is validated; else there need be no validation split.
         num_workers: Worker processes per loader; 0 reads in the main process.
@@ -70,6 +77,8 @@ class SegmentationDataModule(LightningDataModule):
         batch_size: int,
         *,
         root: str | Path | None = None,
+        channels: int = RGB,
+        rgb: Sequence[int] | None = None,
         eval_batch_size: int = 1,
         validate: bool = True,
         num_workers: int = 2,
@@ -88,6 +97,7 @@ class SegmentationDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         for key, (value, least, most) in {
+            "channels": (channels, 1, 1024),
             "batch_size": (batch_size, 1, 2**20),
             "eval_batch_size": (eval_batch_size, 1, 2**20),
             "num_workers": (num_workers, 0, 1024),  # far more than a machine has cores; each takes some 100 MB
@@ -104,6 +114,10 @@ class SegmentationDataModule(LightningDataModule):
                 raise ConfigError(f"data.{key}={choice} is unknown; choose one of {', '.join(known)}.")
         if root is not None and "root" not in signature(dataset).parameters:
             raise ConfigError(f"data.root={root} is of no use: this dataset reads no files. Leave data.root out.")
+        if channels != RGB and "channels" not in signature(dataset).parameters:
+            raise ConfigError(f"data.channels={channels}: this dataset's images have three. Leave data.channels out.")
+        self.channels = channels
+        self.rgb = checked_rgb("data.rgb", rgb, channels)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.validate = validate
@@ -118,7 +132,8 @@ class SegmentationDataModule(LightningDataModule):
         self._cache = None if cache is None else DecodedCache(cache, int(cache_gib * 2**30))
         self._make = dataset
         self._own = {} if root is None else {"root": root}
-        self._transform = TrainTransform(crop, scale, flip, color_jitter, seed)
+        self._read = self._own if channels == RGB else {**self._own, "channels": channels}
+        self._transform = TrainTransform(crop, scale, flip, color_jitter, seed, channels)
         self._datasets: dict[str, SegmentationDataset] = {}
 
     @property
@@ -143,7 +158,7 @@ class SegmentationDataModule(LightningDataModule):
         """
         if split not in self._datasets:
             transform = self._transform if split == "train" and self.augment == "cpu" else None
-            dataset = self._make(**self._own, split=split, transform=transform)
+            dataset = self._make(**self._read, split=split, transform=transform).pictured(self.rgb)
             if isinstance(dataset, FileDataset):
                 files = [made for made in self._datasets.values() if isinstance(made, FileDataset)]
                 # together: sizes in one split may tell what tags mean in another
@@ -192,6 +207,10 @@ class SegmentationDataModule(LightningDataModule):
             ConfigError: Fewer images than one batch.
         """
         dataset = self.dataset("train")
+        if self._transform.leaves_colors_alone:
+            log.warning(
+                "data.color_jitter is left out: it is of red, green and blue, not of %d channel(s)", self.channels
+            )
         processes, rank = self._processes()
         if len(dataset) < self.batch_size * processes:
             raise ConfigError(

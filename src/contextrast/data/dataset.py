@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from contextrast.data.arrays import RGB
 from contextrast.data.decoding import Picture
-from contextrast.data.drawing import sample_figure
+from contextrast.data.drawing import as_rgb, sample_figure
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.data.sampler import SampleKey
 from contextrast.errors import DataError
@@ -21,7 +22,7 @@ class Sample(TypedDict):
     """One sample of a dataset.
 
     Attributes:
-        image: RGB, uint8 ``[3, H, W]``; normalised later, on the device.
+        image: uint8 ``[C, H, W]``, RGB where there are three channels; normalised later, on the device.
         mask: Train ids 0..N-1 or `IGNORE_INDEX`, int64 ``[H, W]``.
         name: Short id, unique in its split.
         instances: Instance ids, int32 ``[H, W]``, where a dataset that has them is asked for them.
@@ -37,7 +38,7 @@ class Transform(Protocol):
     """Augmentation of an image together with its mask; the same key gives the same result."""
 
     def __call__(self, image: Picture, mask: Picture, key: SampleKey) -> tuple[Picture, Picture]:
-        """Return the changed image ``[h, w, 3]`` and mask ``[h, w]``."""
+        """Return the changed image ``[h, w, C]`` and mask ``[h, w]``."""
         ...
 
 
@@ -50,6 +51,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         labels: The classes; set on the class, so that they are known before a file is looked for.
         splits: The splits that the dataset is published with; any of them may be missing from a folder.
         transform: Augmentation; ``None`` leaves images at their original size.
+        channels: Of the images, C.
+        rgb: The channels that pictures show as red, green and blue; ``None``: the first three, see `as_rgb`.
         counted_images: In how many images, evenly spread over the training split, the classes' frequencies are counted
             where they are not known; None: all.
         withheld: Whether the labels are kept back by a benchmark, which takes predictions, see `submission`.
@@ -61,6 +64,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
     labels: LabelTable
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     withheld = False
+    channels: int = RGB
+    rgb: tuple[int, int, int] | None = None
     counted_images: ClassVar[int | None] = None
 
     def __init__(self, transform: Transform | None = None) -> None:
@@ -86,7 +91,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """Read one sample as it is.
 
         Returns:
-            Image, RGB uint8 ``[H, W, 3]``, and train ids, uint8 ``[H, W]``.
+            Image, uint8 ``[H, W, C]``, and train ids, uint8 ``[H, W]``.
 
         Raises:
             DataError: A file cannot be used.
@@ -134,7 +139,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
             key = SampleKey(0, key)
         if not 0 <= key.index < len(self):  # plain iteration over a dataset ends by this IndexError
             raise IndexError(f"sample {key.index} of {len(self)}")
-        image, mask = self._read_checked(key.index)
+        image, mask = self.read_checked(key.index)
         if self.transform is not None:
             image, mask = self.transform(image, mask, key)
         return Sample(
@@ -149,7 +154,11 @@ class SegmentationDataset(Dataset[Sample], ABC):
         Raises:
             DataError: As reading the sample does.
         """
-        return self._read_checked(index)[1]
+        return self.read_checked(index)[1]
+
+    def shown(self, image: Picture) -> Picture:
+        """An image ``[H, W, C]`` as pictures show it, RGB ``[H, W, 3]``."""
+        return as_rgb(image, self.rgb)
 
     def picture(self, index: int) -> Picture:
         """Draw a sample without augmentation, pixel by pixel: image left, coloured mask right.
@@ -157,8 +166,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         Returns:
             RGB picture ``[H, 2 W, 3]``.
         """
-        image, mask = self._read_checked(index)
-        return np.concatenate([image, self.labels.colorize(mask)], axis=1)
+        image, mask = self.read_checked(index)
+        return np.concatenate([self.shown(image), self.labels.colorize(mask)], axis=1)
 
     def plot(self, index: int) -> Figure:
         """Draw a sample without augmentation: image, mask in the classes' colours, and a legend of what is in it.
@@ -166,12 +175,16 @@ class SegmentationDataset(Dataset[Sample], ABC):
         Returns:
             A figure, which a notebook shows and ``figure.savefig(path)`` writes.
         """
-        image, mask = self._read_checked(index)
-        return sample_figure(image, mask, self.labels, self.name(index))
+        image, mask = self.read_checked(index)
+        return sample_figure(self.shown(image), mask, self.labels, self.name(index))
 
     def unaugmented(self) -> Self:
         """The same samples at their original sizes, as they are."""
         return self._with(transform=None)
+
+    def pictured(self, rgb: tuple[int, int, int] | None) -> Self:
+        """The same samples, of which pictures show these channels."""
+        return self._with(rgb=rgb)
 
     def _with(self, **attributes: Any) -> Self:
         """A copy with other attributes; what both have is shared."""
@@ -179,7 +192,12 @@ class SegmentationDataset(Dataset[Sample], ABC):
         vars(other).update(attributes)
         return other
 
-    def _read_checked(self, index: int) -> tuple[Picture, Picture]:
+    def read_checked(self, index: int) -> tuple[Picture, Picture]:
+        """As `read`, once image and mask are known to fit each other and the classes.
+
+        Raises:
+            DataError: A file cannot be used, image and mask differ in size, or the mask holds an unknown value.
+        """
         image, mask = self.read(index)
         if image.shape[:2] != mask.shape:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (image.shape, mask.shape)]

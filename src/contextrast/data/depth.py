@@ -13,8 +13,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from contextrast.data.formats import bits, is_float, largest
 from contextrast.errors import ConfigError, DataError
 
-Range = tuple[float, float]
-"""The value that becomes 0 and the one that becomes 255."""
+Range = tuple[float, float] | tuple[tuple[float, float], ...]
+"""The value that becomes 0 and the one that becomes 255; of all channels, or a pair for each."""
 
 _SETTING: Final = "image_range"
 _GREY: Final = ("I", "F")  # what pillow's modes of one deep channel begin with; it keeps their values
@@ -23,21 +23,28 @@ _PHOTOMETRIC: Final = 262  # tag of TIFF
 _WHITE_IS_ZERO: Final = 0
 
 
-def checked_range(value: object) -> Range | None:
+def checked_range(value: object, channels: int = 3) -> Range | None:
     """An image range that a user or a file gives; None for none.
 
+    Args:
+        value: Two numbers, or as many pairs as there are channels.
+        channels: Of the images.
+
     Raises:
-        ConfigError: It is no pair of numbers that ascend.
+        ConfigError: It is neither, or numbers do not ascend.
     """
     if value is None:
         return None
-    pair = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
-    if len(pair) != 2 or not all(map(_is_number, pair)) or not pair[0] < pair[1]:
+    items = _items(value)
+    pairs = [_items(item) for item in items] if items and all(map(_items, items)) else [items]
+    if len(pairs) not in (1, channels) or not all(map(_ascends, pairs)):
         raise ConfigError(
             f"{_SETTING}={value} has to be two numbers that ascend, the value that is black and the one that is white, "
-            "such as [0,4095] for images of 12 bits; null takes images of 8 bits a channel alone."
+            f"such as [0,4095] for images of 12 bits, or a pair for each of {channels} channel(s); null takes images "
+            "of 8 bits a channel alone."
         )
-    return float(pair[0]), float(pair[1])
+    ranges = tuple((float(least), float(most)) for least, most in pairs)
+    return ranges[0] if len(ranges) == 1 else ranges
 
 
 def is_deep(file: ImageFile, path: Path) -> bool:
@@ -52,26 +59,44 @@ def refuse_deep(file: ImageFile, path: Path) -> None:
         DataError: The file has more than 8 bits a channel.
     """
     if is_deep(file, path):
-        raise DataError(
-            f"{path} is not an image of 8 bits a channel: it has {_kind(file, path)}. Which range of them is seen is "
-            f"yours to say: {_SETTING}=[0,4095] for 12 bits (data=folder: data.dataset.{_SETTING}), or convert it: "
-            f"magick {path.name} -level 0,4095 -depth 8 {path.stem}_8.png"
-        )
+        raise no_range(path, _kind(file, path), f"magick {path.name} -level 0,4095 -depth 8 {path.stem}_8.png")
+
+
+def no_range(path: Path, kind: str, conversion: str = "to uint8") -> DataError:
+    """The error for a file of more than 8 bits a channel where no range is given.
+
+    Args:
+        path: The file.
+        kind: What it has.
+        conversion: How it is brought to 8 bits.
+    """
+    return DataError(
+        f"{path} is not an image of 8 bits a channel: it has {kind}. Which range of them is seen is "
+        f"yours to say: {_SETTING}=[0,4095] for 12 bits (data=folder: data.dataset.{_SETTING}), or convert it: "
+        f"{conversion}"
+    )
 
 
 def in_range(values: NDArray[Any], seen: Range, path: Path) -> NDArray[np.uint8]:
     """Bring values of any type to 0..255: linearly, and what lies outside of the range to its ends.
 
+    Args:
+        values: ``[H, W]`` or ``[H, W, C]``.
+        seen: The range; with one for each channel, grey becomes three channels.
+        path: Where they are from.
+
     Raises:
         DataError: Some are no numbers, or all have 8 bits where the range reaches beyond them.
     """
-    least, most = seen
-    if values.dtype == np.uint8 and most > 255:
+    least, most = np.array(seen).T
+    if values.dtype == np.uint8 and (most > 255).any():
         raise DataError(
-            f"{path} has 8 bits a channel, which {_SETTING}=[{least:g},{most:g}] would make nearly black. Take images "
+            f"{path} has 8 bits a channel, which {_SETTING}={_text(seen)} would make nearly black. Take images "
             f"of one depth, or set {_SETTING}=[0,255] for these."
         )
-    scaled = (values.astype(np.float32) - np.float32(least)) * np.float32(255 / (most - least))
+    if values.ndim == 2 and least.ndim:
+        values = values[..., None]
+    scaled = (values.astype(np.float32) - least.astype(np.float32)) * (255 / (most - least)).astype(np.float32)
     if values.dtype.kind == "f" and np.isnan(scaled).any():
         raise DataError(f"{path} has values that are no numbers (NaN). Write what is to be seen in their place.")
     seen_values: NDArray[np.uint8] = np.rint(scaled.clip(0, 255)).astype(np.uint8)
@@ -121,6 +146,18 @@ def _grey_values(file: ImageFile, path: Path, most: int) -> NDArray[Any]:
 
 def _kind(file: ImageFile, path: Path) -> str:
     return "floating-point numbers" if is_float(file) else f"{bits(file, path)} bits"
+
+
+def _text(seen: Any) -> str:
+    return "[" + ",".join(_text(one) if isinstance(one, tuple) else f"{one:g}" for one in seen) + "]"
+
+
+def _items(value: object) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def _ascends(pair: list[Any]) -> bool:
+    return len(pair) == 2 and all(map(_is_number, pair)) and bool(pair[0] < pair[1])
 
 
 def _is_number(value: object) -> bool:

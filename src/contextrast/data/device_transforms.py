@@ -45,7 +45,7 @@ def augment_on_device(batch: WindowBatch, crop: tuple[int, int]) -> Batch:
         crop: Height and width of the crops.
 
     Returns:
-        A batch like those that are augmented on the CPU: image uint8 ``[B, 3, H, W]``, mask int64 ``[B, H, W]``.
+        A batch like those that are augmented on the CPU: image uint8 ``[B, C, H, W]``, mask int64 ``[B, H, W]``.
     """
     image, mask = resample(batch["image"], batch["mask"], batch["draws"].axes, crop)
     if batch["draws"].color is not None:
@@ -57,13 +57,13 @@ def resample(image: Tensor, mask: Tensor, axes: Tensor, crop: tuple[int, int]) -
     """Scales, crops and flips in one step: images linearly, masks by the nearest pixel.
 
     Args:
-        image: RGB windows, uint8 ``[B, 3, h, w]``.
+        image: Windows, uint8 ``[B, C, h, w]``.
         mask: Their train ids, uint8 ``[B, h, w]``.
         axes: See `DeviceDraws`, int64 ``[B, 2, 5]``.
         crop: Height H and width W of the result.
 
     Returns:
-        Image, float32 0..1 ``[B, 3, H, W]``, black in padding, and train ids, int64 ``[B, H, W]``, `IGNORE_INDEX` in
+        Image, float32 0..1 ``[B, C, H, W]``, 0 in padding, and train ids, int64 ``[B, H, W]``, `IGNORE_INDEX` in
         padding.
     """
     rows, columns = (_axis(axes[:, i], crop[i], mask.shape[1 + i]) for i in (0, 1))

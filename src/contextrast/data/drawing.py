@@ -10,8 +10,43 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
+from contextrast.errors import ConfigError
 
 _WIDTH, _LINE = 10.0, 0.22  # inches
+
+
+def as_rgb(image: NDArray[np.uint8], rgb: Sequence[int] | None = None) -> NDArray[np.uint8]:
+    """Three channels of an image, as a picture.
+
+    Args:
+        image: uint8 ``[H, W, C]``.
+        rgb: The channels that are red, green and blue, counted from 0; None: the first three, and of fewer the first
+            alone, as grey.
+
+    Returns:
+        RGB picture ``[H, W, 3]``.
+    """
+    if rgb is None:
+        rgb = (0, 1, 2) if image.shape[2] >= 3 else (0, 0, 0)
+    return image if image.shape[2] == 3 and tuple(rgb) == (0, 1, 2) else np.ascontiguousarray(image[..., list(rgb)])
+
+
+def checked_rgb(setting: str, rgb: Any, channels: int) -> tuple[int, int, int] | None:
+    """The channels that pictures show as red, green and blue, as a setting gives them; None for none.
+
+    Raises:
+        ConfigError: They are not three of an image's channels.
+    """
+    if rgb is None:
+        return None
+    numbers = list(rgb) if isinstance(rgb, Sequence) and not isinstance(rgb, str) else []
+    known = set(range(channels))
+    if len(numbers) != 3 or not all(type(number) is int and number in known for number in numbers):
+        raise ConfigError(
+            f"{setting}={rgb} has to be three channels of 0 to {channels - 1}, those that are shown as red, green and "
+            f"blue; null shows the first."
+        )
+    return numbers[0], numbers[1], numbers[2]
 
 
 def sample_figure(

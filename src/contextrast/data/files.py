@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from contextrast.data.arrays import RGB
 from contextrast.data.cache import DecodedCache
 from contextrast.data.dataset import SegmentationDataset, Transform
 from contextrast.data.decoding import Picture, decode_image
@@ -26,6 +27,7 @@ class FileDataset(SegmentationDataset):
         tagged: The images that have an orientation tag.
         orientation: What such tags do.
         image_range: The values of images that become black and white.
+        channels: Of the images.
         unreadable: The first file that was found not to be decodable, where some were tried; None if there is none.
 
     Args:
@@ -35,6 +37,7 @@ class FileDataset(SegmentationDataset):
             workers get a copy of it, so it has to be picklable.
         transform: Augmentation.
         image_range: The values of images that become black and white, see `checked_range`; None: those of 8 bits.
+        channels: Of the images, see `decode_image`.
 
     Raises:
         DataError: Files that cannot be used.
@@ -46,11 +49,13 @@ class FileDataset(SegmentationDataset):
         decode: Callable[[Path], Picture],
         transform: Transform | None = None,
         image_range: Range | None = None,
+        channels: int = RGB,
     ) -> None:
         super().__init__(transform)
-        self.tagged = check_headers(pairs)
+        self.tagged = check_headers(pairs, channels)
         self.orientation: Orientation = "auto"
         self.image_range = image_range
+        self.channels = channels
         self.unreadable: UnreadableError | None = None
         self.pairs = pairs
         self.cache: DecodedCache | None = None
@@ -65,7 +70,7 @@ class FileDataset(SegmentationDataset):
         Raises:
             DataError: If a file cannot be opened.
         """
-        return header_sizes(self.pairs)
+        return header_sizes(self.pairs, self.channels)
 
     def name(self, index: int) -> str:
         """The pair's name, for example ``"0001TP_006690"``."""
@@ -80,13 +85,13 @@ class FileDataset(SegmentationDataset):
         return str(self.pairs[index].mask or self.pairs[index].image)
 
     def read(self, index: int) -> tuple[Picture, Picture]:
-        """Read image ``[H, W, 3]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
+        """Read image ``[H, W, C]`` and train ids ``[H, W]``; without a mask file, all pixels are ignored."""
         pair = self.pairs[index]
         if self.cache is None:
             return self._decoded(pair)
         files = [pair.image] if pair.mask is None else [pair.image, pair.mask]
-        settings = (self._decode, self.orientation, self.image_range)
-        return self.cache.read(files, settings, partial(self._decoded, pair))
+        settings = (self._decode, self.orientation, self.image_range, self.channels)
+        return self.cache.read(files, settings, self.channels, partial(self._decoded, pair))
 
     def train_ids(self, index: int) -> Picture:
         """Read the mask of a sample alone, uint8 ``[H, W]``.
@@ -109,11 +114,12 @@ class FileDataset(SegmentationDataset):
 
     def _decoded(self, pair: Pair) -> tuple[Picture, Picture]:
         if pair.mask is None:
-            image = decode_image(pair.image, None, self.orientation, self.image_range)
+            image = decode_image(pair.image, None, self.orientation, self.image_range, self.channels)
             return image, np.full(image.shape[:2], IGNORE_INDEX, dtype=np.uint8)
         mask = self._decode(pair.mask)
         height, width = mask.shape
-        return decode_image(pair.image, (height, width), self.orientation, self.image_range), mask
+        size = height, width
+        return decode_image(pair.image, size, self.orientation, self.image_range, self.channels), mask
 
 
 def check_choice(key: str, value: str, known: Collection[str], dataset: str) -> None:

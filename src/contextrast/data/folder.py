@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_args
 
 from typing_extensions import override
 
+from contextrast.data.arrays import RGB
 from contextrast.data.classes_file import FORMAT, read_classes
 from contextrast.data.dataset import Transform
 from contextrast.data.depth import checked_range
@@ -95,8 +96,9 @@ class Folder(FileDataset):
         mask_suffix: The same of masks: ``"_mask"`` for ``a.jpg`` and ``a_mask.png``.
         image_prefix: What they have before it; in folders inside, the files and not the folders.
         mask_prefix: The same of masks: ``"mask_"`` for ``a.jpg`` and ``mask_a.png``.
-        image_range: The values of images that become black and white, for images of more than 8 bits a channel;
-            ``None``: there are none such.
+        image_range: The values of images that become black and white, for images of more than 8 bits a channel, or a
+            pair of them for each channel; ``None``: there are none such.
+        channels: Of the images; other than three are read from ``.npy`` and TIFF.
         transform: Augmentation.
 
     Raises:
@@ -118,7 +120,8 @@ class Folder(FileDataset):
         mask_suffix: str = "",
         image_prefix: str = "",
         mask_prefix: str = "",
-        image_range: Sequence[float] | None = None,
+        image_range: Sequence[float] | Sequence[Sequence[float]] | None = None,
+        channels: int = RGB,
         transform: Transform | None = None,
     ) -> None:
         check_choice("split", split, get_args(Split), _NAME)
@@ -132,8 +135,8 @@ class Folder(FileDataset):
         self.labels = self.labels_for(root, classes, first_value, values)
         decode = OwnMasks(content, ignore, first_value, values, masks)
         self._swallows = ignore == IGNORE_INDEX and masks != "colors" and values is None
-        seen = checked_range(image_range)
-        super().__init__(_pairs(folder, split, affixes), decode, transform, seen)
+        seen = checked_range(image_range, channels)
+        super().__init__(_pairs(folder, split, affixes), decode, transform, seen, channels)
         if not collecting():  # who collects problems reads every mask anyway
             for index in range(0, len(self), -(-len(self) // _TRIED)):
                 try:

@@ -38,20 +38,18 @@ def opened(path: Path) -> Iterator[ImageFile]:
             raise DataError(f"{path} is no regular file. Leave it out, or write the image into a file.")
         # Not by its path: pillow would map a grey TIFF into memory, and mix up width and height where its tag turns it.
         with path.open("rb") as content, Image.open(content, formats=FORMATS) as file:
-            _refuse_bomb(file.width * file.height)
+            refuse_bomb(file.width * file.height, path)
             _refuse_frames(file, path)
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist. Check the path, or fetch the file.") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{path} is not opened, as it would fill the memory: {error} If it is genuine, cut it into pieces; "
-            "contextrast-predict takes it with max_megapixels=N."
-        ) from error
+    except Image.DecompressionBombError as error:  # pillow's own, from twice the limit on
+        raise _bomb(path, str(error)) from error
     except UnidentifiedImageError as error:
         raise UnreadableError(
             f"{path} cannot be decoded. It is truncated or no image of the formats that are read "
-            f"({', '.join(FORMATS)}): fetch it again, or convert it."
+            f"({', '.join(FORMATS)}): fetch it again, or convert it; one of other than three channels is read by "
+            "data=folder with data.channels=N."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         # pillow reports a damaged PNG as a SyntaxError
@@ -162,11 +160,22 @@ def images_up_to(megapixels: float | None) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit  # as others expect it
 
 
-def _refuse_bomb(pixels: int) -> None:
-    """Refuse what pillow only warns of: images between its limit and twice as much take seconds and a gigabyte."""
+def refuse_bomb(pixels: int, path: Path) -> None:
+    """Refuse what pillow only warns of: images between its limit and twice as much take seconds and a gigabyte.
+
+    Raises:
+        DataError: If an image has more pixels than are opened.
+    """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit:
-        raise Image.DecompressionBombError(f"Its header promises {pixels} pixels, the limit is {limit}.")
+        raise _bomb(path, f"Its header promises {pixels} pixels, the limit is {limit}.")
+
+
+def _bomb(path: Path, reason: str) -> DataError:
+    return DataError(
+        f"{path} is not opened, as it would fill the memory: {reason} If it is genuine, cut it into pieces; "
+        "contextrast-predict takes it with max_megapixels=N."
+    )
 
 
 def _refuse_frames(file: ImageFile, path: Path) -> None:

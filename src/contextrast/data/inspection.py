@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Inspection:
         sizes: How many usable pairs there are of each (height, width), the most common first.
         pixels: Labelled pixels of each class, int64 ``[N]``.
         ignored: Pixels that belong to no class.
+        sums: Of the images' values 0..255 and of their squares by channel, int64 ``[2, C]``.
         problems: What is wrong, each with the path of its file.
         notes: What is to be looked at, likewise.
     """
@@ -41,13 +42,21 @@ class Inspection:
     sizes: dict[tuple[int, int], int]
     pixels: NDArray[np.int64]
     ignored: int
+    sums: NDArray[np.int64]
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @classmethod
     def unopened(cls, labels: LabelTable, problems: Collection[str]) -> Self:
         """Of a split that cannot be opened at all."""
-        return cls(0, {}, np.zeros(labels.num_classes, dtype=np.int64), 0, tuple(problems))
+        nothing: NDArray[np.int64] = np.zeros((2, 0), dtype=np.int64)
+        return cls(0, {}, np.zeros(labels.num_classes, dtype=np.int64), 0, nothing, tuple(problems))
+
+    @property
+    def moments(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over all pixels, in units of 0..1; empty where none was read."""
+        mean, squared = self.sums / (255 * max(1, self.ignored + int(self.pixels.sum())))
+        return mean.tolist(), np.sqrt(np.maximum(squared / 255 - mean**2, 0)).tolist()
 
     @property
     def frequencies(self) -> tuple[float, ...]:
@@ -62,6 +71,7 @@ class Inspection:
             "sizes": {f"{width}x{height}": count for (height, width), count in self.sizes.items()},
             "pixels": self.pixels.tolist(),
             "ignored_pixels": self.ignored,
+            **dict(zip(("mean", "std"), self.moments, strict=True)),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -85,17 +95,18 @@ def inspect_split(
     """
     pixels: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
     sizes: Counter[tuple[int, int]] = Counter()
+    sums: NDArray[np.int64] = np.zeros((2, dataset.channels), dtype=np.int64)
     found = list(problems)
     read = range(len(dataset)) if indices is None else indices
     for result in in_processes(_Reader(dataset), read, processes, description):
         if isinstance(result, str):
             found.append(result)
         else:
-            size, counts = result
-            sizes[size] += 1
-            pixels += counts
-    classes = dataset.labels.num_classes
-    return Inspection(len(read), dict(sizes.most_common()), pixels[:classes], int(pixels[IGNORE_INDEX]), tuple(found))
+            sizes[result.size] += 1
+            pixels += result.pixels
+            sums += result.sums
+    classes, ignored = dataset.labels.num_classes, int(pixels[IGNORE_INDEX])
+    return Inspection(len(read), dict(sizes.most_common()), pixels[:classes], ignored, sums, tuple(found))
 
 
 def absent_classes(dataset: SegmentationDataset, pixels: NDArray[np.int64], ignored: int) -> str | None:
@@ -152,18 +163,28 @@ def _mask_counts(dataset: FileDataset, index: int) -> NDArray[np.int64]:
         return np.zeros(256, dtype=np.int64)
 
 
+class _Seen(NamedTuple):
+    """What a sample adds to an inspection: its size, and counts and sums as `Inspection` has them."""
+
+    size: tuple[int, int]
+    pixels: NDArray[np.int64]
+    sums: NDArray[np.int64]
+
+
 class _Reader:
-    """Reads a sample: its size and histogram, or what is wrong with it."""
+    """Reads a sample: what it adds, or what is wrong with it."""
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, index: int) -> tuple[tuple[int, int], NDArray[np.int64]] | str:
+    def __call__(self, index: int) -> _Seen | str:
         try:
-            mask = self.dataset.mask(index)
+            image, mask = self.dataset.read_checked(index)
         except DataError as error:
             return str(error)
         except Exception as error:  # a damaged file can make a decoder raise anything
             return f"{self.dataset.source(index)} or its mask cannot be read ({type(error).__name__}: {error})."
         height, width = mask.shape
-        return (height, width), np.bincount(mask.ravel(), minlength=256)
+        squares = np.einsum("hwc,hwc->c", image, image, dtype=np.int64)
+        sums = np.stack([image.sum((0, 1), dtype=np.int64), squares])
+        return _Seen((height, width), np.bincount(mask.ravel(), minlength=256), sums)

@@ -17,7 +17,7 @@ class Batch(TypedDict):
     """Several samples of one size.
 
     Attributes:
-        image: RGB, uint8 ``[B, 3, H, W]``.
+        image: uint8 ``[B, C, H, W]``; RGB where there are three channels.
         mask: Train ids, int64 ``[B, H, W]``.
         name: B names.
         instances: Instance ids, int32 ``[B, H, W]``, where the samples have them.

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from contextrast.data.arrays import RGB, array_size, is_array
 from contextrast.data.formats import header, image_size, opened
 from contextrast.data.images import images_of, is_image
 from contextrast.data.masks import check_mask_file
-from contextrast.data.orientation import Tagged, text
+from contextrast.data.orientation import Header, Tagged, text
 from contextrast.data.problems import collecting, fail_if
 from contextrast.data.text_files import normal
 from contextrast.errors import ConfigError, DataError
@@ -114,11 +116,15 @@ def match(
     return pairs
 
 
-def check_headers(pairs: Collection[Pair]) -> tuple[Tagged, ...]:
+def check_headers(pairs: Collection[Pair], channels: int = RGB) -> tuple[Tagged, ...]:
     """Read the header of every file: find non-images and unequal sizes before the first step, without decoding.
 
     An image may have the mask's size as it is stored, or as its orientation tag turns it. Masks that are no image files
     by their suffix are left out. Whoever collects problems reads every file anyway: then none is reported.
+
+    Args:
+        pairs: The files.
+        channels: Of the images.
 
     Returns:
         The images that have an orientation tag.
@@ -127,7 +133,7 @@ def check_headers(pairs: Collection[Pair]) -> tuple[Tagged, ...]:
         DataError: Listing what is wrong, up to ten files.
     """
     with ThreadPoolExecutor(8) as pool:  # hides the latency of network file systems
-        found = list(pool.map(_header, pairs))
+        found = list(pool.map(partial(_header, channels=channels), pairs))
     if not collecting():
         fail_if(
             [problem for problem in found if isinstance(problem, str)],
@@ -136,22 +142,37 @@ def check_headers(pairs: Collection[Pair]) -> tuple[Tagged, ...]:
     return tuple(tagged for tagged in found if isinstance(tagged, Tagged))
 
 
-def header_sizes(pairs: Collection[Pair]) -> set[tuple[int, int]]:
+def header_sizes(pairs: Collection[Pair], channels: int = RGB) -> set[tuple[int, int]]:
     """Heights and widths of the pairs: those of the masks, where they are image files.
+
+    Args:
+        pairs: The files.
+        channels: Of the images.
 
     Raises:
         DataError: If a file cannot be opened.
     """
-    files = [pair.image if pair.mask is None or not is_image(pair.mask) else pair.mask for pair in pairs]
     with ThreadPoolExecutor(8) as pool:
-        return {(height, width) for width, height in pool.map(image_size, files)}
+        return {(height, width) for width, height in pool.map(partial(_shown_size, channels=channels), pairs)}
 
 
-def _header(pair: Pair) -> Tagged | str | None:
+def _shown_size(pair: Pair, channels: int) -> tuple[int, int]:
+    if pair.mask is not None and is_image(pair.mask):
+        return image_size(pair.mask)
+    return _image_header(pair.image, channels).shown
+
+
+def _image_header(image: Path, channels: int) -> Header:
+    if is_array(image, channels):
+        return Header(array_size(image, channels), 1)
+    with opened(image) as file:
+        return header(file, image)
+
+
+def _header(pair: Pair, channels: int) -> Tagged | str | None:
     """The image, if it has an orientation tag, or what is wrong with the pair."""
     try:
-        with opened(pair.image) as file:
-            head = header(file, pair.image)
+        head = _image_header(pair.image, channels)
         if pair.mask is None or not is_image(pair.mask):
             return None
         with opened(pair.mask) as file:

@@ -13,6 +13,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from contextrast.data.arrays import RGB
 from contextrast.data.decoding import Picture
 from contextrast.data.labels import IGNORE_INDEX
 from contextrast.data.sampler import SampleKey
@@ -58,7 +59,8 @@ class TrainTransform:
 
     What a sample looks like does therefore not depend on the number of workers, on the order of reading, on the
     process that reads it, or on whether a run was resumed. Masks are scaled by nearest neighbour; where the crop
-    reaches over the scaled image, the image is padded with black and the mask with `IGNORE_INDEX`.
+    reaches over the scaled image, the image is padded with black and the mask with `IGNORE_INDEX`. Colours are those of
+    RGB: images of other than three channels keep theirs.
 
     Args:
         crop: Height and width of the result.
@@ -67,10 +69,12 @@ class TrainTransform:
         color_jitter: Arguments of albumentations' ``ColorJitter`` (``brightness``, ``contrast``, ``saturation``,
             ``hue``, ``p``); what is not named is left alone. ``None`` switches it off.
         seed: Seed of all draws.
+        channels: Of the images.
 
     Attributes:
         crop: Height and width of the result.
         jitters: Whether colours may change.
+        leaves_colors_alone: Whether a jitter was asked for and is left out.
 
     Raises:
         ConfigError: An argument is out of range or unknown.
@@ -83,6 +87,7 @@ class TrainTransform:
         flip: float = 0.5,
         color_jitter: Mapping[str, float] | None = None,
         seed: int = 0,
+        channels: int = RGB,
     ) -> None:
         height, width = self.crop = _two_numbers("crop", crop)
         low, high = _two_numbers("scale", scale)
@@ -91,7 +96,8 @@ class TrainTransform:
         if not 0 < low <= high <= _MOST:
             raise ConfigError(f"data.scale={[low, high]} is not a range of factors: 0 < low <= high <= {_MOST}.")
         self.seed = seed
-        self.jitters = color_jitter is not None
+        self.leaves_colors_alone = color_jitter is not None and channels != RGB
+        self.jitters = color_jitter is not None and channels == RGB
         self._scale = _step(
             "scale",
             A.RandomScale,
@@ -102,7 +108,7 @@ class TrainTransform:
         )
         self._crop = _step("crop", A.RandomCrop, height=height, width=width, fill_mask=IGNORE_INDEX, **_PADDING)
         self._flip = _step("flip", A.HorizontalFlip, p=flip)
-        jitter = {"p": 0.0} if color_jitter is None else _NO_JITTER | dict(color_jitter)
+        jitter = _NO_JITTER | dict(color_jitter) if color_jitter is not None and self.jitters else {"p": 0.0}
         self._jitter = _step("color_jitter", A.ColorJitter, **jitter)
 
     def draw(self, size: tuple[int, int], key: SampleKey) -> Draws:
@@ -123,7 +129,7 @@ class TrainTransform:
         return Draws(scale, scaled, place["pad_params"], place["crop_coords"], flip, jitter)
 
     def __call__(self, image: Picture, mask: Picture, key: SampleKey) -> tuple[Picture, Picture]:
-        """Augment an image ``[H, W, 3]`` and its mask ``[H, W]``; return both at the size of the crop."""
+        """Augment an image ``[H, W, C]`` and its mask ``[H, W]``; return both at the size of the crop."""
         height, width = mask.shape
         draws = self.draw((height, width), key)
         data = self._scale.apply_with_params({"scale": draws.scale}, image=image, mask=mask)

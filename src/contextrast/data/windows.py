@@ -69,7 +69,7 @@ class Window(TypedDict):
     """What a crop needs of a sample.
 
     Attributes:
-        image: RGB, uint8 ``[3, h, w]``.
+        image: uint8 ``[C, h, w]``.
         mask: Train ids, uint8 ``[h, w]``.
         name: The sample's.
         draws: What is to happen to it.
@@ -85,7 +85,7 @@ class WindowBatch(TypedDict):
     """Windows, padded at the bottom and on the right to one size with zeros that nobody looks at.
 
     Attributes:
-        image: RGB, uint8 ``[B, 3, h, w]``.
+        image: uint8 ``[B, C, h, w]``.
         mask: Train ids, uint8 ``[B, h, w]``.
         name: B names.
         draws: Those of all samples, stacked.
@@ -169,7 +169,7 @@ def device_draws(
 def collate_windows(windows: Sequence[Window]) -> WindowBatch:
     """Stack windows of any sizes."""
     height, width = (max(window["mask"].shape[axis] for window in windows) for axis in (0, 1))
-    image = torch.zeros(len(windows), 3, height, width, dtype=torch.uint8)
+    image = torch.zeros(len(windows), windows[0]["image"].shape[0], height, width, dtype=torch.uint8)
     mask = torch.zeros(len(windows), height, width, dtype=torch.uint8)
     for place, window in enumerate(windows):
         rows, columns = window["mask"].shape

@@ -53,7 +53,7 @@ class EvaluationModule(pl.LightningModule):
         """Count the batch's pixels.
 
         Args:
-            batch: ``image`` uint8 ``[B, 3, H, W]`` of any size and ``mask`` ``[B, H, W]``.
+            batch: ``image`` uint8 ``[B, C, H, W]`` of any size and ``mask`` ``[B, H, W]``.
 
         Returns:
             ``prediction``: train ids, int64 ``[B, H, W]``, for callbacks.

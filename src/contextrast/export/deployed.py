@@ -17,7 +17,7 @@ class Deployed(nn.Module):
 
     Args:
         network: The plain network.
-        mean: Mean of red, green and blue in units of 0..1.
+        mean: Mean of each channel in units of 0..1.
         std: Standard deviation of each channel, likewise.
         stride: Number that has to divide the sides the plain network takes.
         smallest_side: Shortest side in pixels that it takes.
@@ -39,8 +39,8 @@ class Deployed(nn.Module):
         self.resize = resize
         self.argmax = argmax
         self.network = network
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.stride = stride
         self.smallest_side = smallest_side
         self.eval()
@@ -62,7 +62,7 @@ class Deployed(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits ``[B, N, H, W]``, or train ids uint8 ``[B, H, W]``, of RGB images uint8 ``[B, 3, H, W]``, 0..255."""
+        """Logits ``[B, N, H, W]``, or train ids uint8 ``[B, H, W]``, of images uint8 ``[B, C, H, W]``, 0..255."""
         height, width = image.shape[-2:]
         pixels = (image.to(self.mean.dtype) / 255 - self.mean) / self.std
         logits = segment(self.network, self._extended(self._extended(pixels, 2), 3), self.resize)

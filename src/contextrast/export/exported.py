@@ -1,6 +1,6 @@
 """An exported network where a trained one is expected: what prediction and evaluation take beside checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from contextrast.export.onnx_file import Onnx
 from contextrast.export.safetensors_file import Safetensors
 from contextrast.export.smp_folder import SmpFolder
 from contextrast.export.torch_export_file import TorchExport
+from contextrast.models.channels import refuse_other
 
 _FORMATS: tuple[type[Format], ...] = (SmpFolder, Onnx, Safetensors, TorchExport)
 
@@ -27,7 +28,9 @@ class Exported:
 
     Attributes:
         labels: The classes it tells apart.
-        predict: Images ``[B, 3, H, W]``, 0..255 -> logits ``[B, N, H, W]``, or labels ``[B, H, W]``.
+        predict: Images ``[B, C, H, W]``, 0..255 -> logits ``[B, N, H, W]``, or labels ``[B, H, W]``.
+        channels: Of the images, C.
+        rgb: Those that pictures show as red, green and blue; None: the first three.
         smallest_image: Shortest image side in pixels that it takes.
         takes_bytes: Whether images have to be uint8; what lies between is rounded.
         data: Settings of the data that it was trained on, without where that lies; None where it does not say.
@@ -39,6 +42,8 @@ class Exported:
 
     labels: LabelTable
     predict: Predict
+    channels: int
+    rgb: Sequence[int] | None = None
     smallest_image: int = 1
     takes_bytes: bool = True
     data: Mapping[str, Any] | None = None
@@ -48,14 +53,15 @@ class Exported:
     stage_channels: tuple[int, ...] = ()
 
     def normalize(self, image: Tensor) -> Tensor:
-        """Pixels as floats ``[B, 3, H, W]``, 0..255: scaling and flipping need floats, and an export normalises."""
+        """Pixels as floats ``[B, C, H, W]``, 0..255: scaling and flipping need floats, and an export normalises."""
+        refuse_other(image, self.channels, "this export")
         return image.float()
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Segment images.
 
         Args:
-            pixels: float ``[B, 3, H, W]``, 0..255.
+            pixels: float ``[B, C, H, W]``, 0..255.
 
         Returns:
             Logits ``[B, N, H, W]``; where it knows labels alone, 1 for the class and 0 for others: a vote.
@@ -114,6 +120,8 @@ def load_export(path: str | Path, device: torch.device = CPU, trusted: bool = Fa
         return Exported(
             LabelTable.from_dict({"name": metadata["dataset"], **described}),
             form.read(path, device),
+            len(metadata["input"]["mean"]),
+            metadata["input"].get("rgb"),
             int(metadata["input"].get("smallest_image", 1)),
             form.takes == PIXELS,
             metadata.get("data"),

@@ -11,17 +11,17 @@ from torch import Tensor
 from contextrast.models import Segmenter
 
 Predict = Callable[[Tensor], Tensor]
-"""What an export does for its user: RGB images uint8 [B, 3, H, W] -> logits [B, N, H, W], or labels [B, H, W]."""
+"""What an export does for its user: images uint8 [B, C, H, W] -> logits [B, N, H, W], or labels [B, H, W]."""
 
 Metadata = Mapping[str, Any]
 """Plain containers that describe a network, see `contextrast.export.metadata.describe`."""
 
 CPU = torch.device("cpu")
 
-PIXELS = "RGB uint8 [B, 3, H, W], 0..255, of any size; normalised, padded and cropped inside"
+PIXELS = "{image} uint8 [B, {channels}, H, W], 0..255, of any size; normalised, padded and cropped inside"
 NORMALISED = (
-    "RGB float32 [B, 3, H, W], normalised as (image / 255 - mean) / std, with sides that are multiples of `stride` and "
-    "at least `smallest_side`"
+    "{image} float32 [B, {channels}, H, W], normalised as (image / 255 - mean) / std, with sides that are multiples of "
+    "`stride` and at least `smallest_side`"
 )
 
 
@@ -30,7 +30,8 @@ class Format(ABC):
 
     Attributes:
         name: Of the file or folder.
-        takes: What images the export takes, in words; ends up in its metadata.
+        takes: What images the export takes, in words, with places for what they are and for their number of channels;
+            ends up in its metadata.
         recipe: Python that loads the export and segments ``image``; ends up in its model card.
     """
 

@@ -41,7 +41,7 @@ def traced(network: Segmenter, argmax: bool) -> tuple[ExportedProgram, int]:
 def _trace(deployed: Deployed, smallest: int) -> ExportedProgram:
     shapes = {INPUT: {0: Dim("batch"), 2: Dim("height", min=smallest), 3: Dim("width", min=smallest)}}
     side = 69 + smallest  # far from 0 and 1, which tracing takes for constants
-    example = torch.zeros(2, 3, side, side + 20, dtype=torch.uint8)
+    example = torch.zeros(2, deployed.mean.shape[1], side, side + 20, dtype=torch.uint8)
     # Without the first setting a graph refuses every size at which some map is one pixel wide; without the second one,
     # every size for which an equality that always holds has no proof.
     # (`patch` is there: torch installs it on the module when it is imported, which type checkers do not see)

@@ -13,6 +13,7 @@ from contextrast.export.format import Metadata
 from contextrast.folders import config_directory, own_configurations
 from contextrast.models import Segmenter
 from contextrast.models.build import network_name
+from contextrast.models.channels import RGB
 from contextrast.runs.files import environment
 from contextrast.runs.reading import load
 from contextrast.runs.rules import Kind
@@ -30,7 +31,7 @@ def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str
     Args:
         checkpoint: Where it is from. Scores, commit and versions come from the run folder around it, if there is one.
         network: The checkpoint's network.
-        takes: What images the export takes.
+        takes: What images the export takes, see `Format`.
 
     Raises:
         ConfigError: If a file of the run folder is damaged.
@@ -48,7 +49,10 @@ def describe(checkpoint: Checkpoint, network: Segmenter, takes: str) -> dict[str
         "values": labels.to_dict().get("values"),
         "data": _without_places(checkpoint.data, "data"),
         "input": {
-            "takes": takes,
+            "takes": takes.format(
+                image="RGB" if network.channels == RGB else "channels as in training", channels=network.channels
+            ),
+            "rgb": checkpoint.data.get("rgb"),
             "mean": [round(value, 6) for value in network.mean.flatten().tolist()],
             "std": [round(value, 6) for value in network.std.flatten().tolist()],
             "stride": network.stride,
@@ -139,7 +143,7 @@ def model_card(metadata: Metadata, name: str, recipe: str) -> str:
         f"Licence: {_words(metadata['licence'])}. The terms of the training data hold too.",
         "",
         f"* Input: {wanted['takes']}.",
-        f"* Mean {wanted['mean']}, standard deviation {wanted['std']} of red, green, blue in 0..1; stride "
+        f"* Mean {wanted['mean']}, standard deviation {wanted['std']} of each channel in 0..1; stride "
         f"{wanted['stride']}, smallest side {wanted['smallest_side']}.",
         f"* Output: {metadata['output']}.",
         f"* Scores: {_in_words(measured)}.",

@@ -34,7 +34,7 @@ class Onnx(Format):
     recipe = """
 import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
-answer = session.run(None, {"image": image})[0]  # of uint8 [B, 3, H, W]
+answer = session.run(None, {"image": image})[0]  # of uint8 [B, C, H, W]
 """
 
     def __init__(self, opset: int = 18, argmax: bool = False) -> None:

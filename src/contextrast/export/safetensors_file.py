@@ -27,7 +27,7 @@ class Safetensors(Format):
     recipe = """
 from contextrast.export import load_export
 network = load_export("model.safetensors")
-logits = network(network.normalize(image))  # uint8 [B, 3, H, W] of any size
+logits = network(network.normalize(image))  # uint8 [B, C, H, W] of any size
 """
 
     def write(self, network: Segmenter, metadata: Metadata, path: Path) -> Metadata:

@@ -26,7 +26,7 @@ class SmpFolder(Format):
     recipe = """
 import segmentation_models_pytorch as smp
 network = smp.from_pretrained("smp").eval()
-logits = network(image)  # normalised float32 [B, 3, H, W]
+logits = network(image)  # normalised float32 [B, C, H, W]
 """
 
     def write(self, network: Segmenter, metadata: Metadata, path: Path) -> Metadata:

@@ -27,7 +27,7 @@ class TorchExport(Format):
     recipe = """
 import torch
 network = torch.export.load("model.pt2").module()
-answer = network(image)  # of uint8 [B, 3, H, W]
+answer = network(image)  # of uint8 [B, C, H, W]
 """
 
     def __init__(self, argmax: bool = False) -> None:

@@ -25,7 +25,7 @@ def verify(
     Args:
         predict: The export.
         network: What it was made from.
-        pictures: RGB images uint8 ``[H, W, 3]``.
+        pictures: Images uint8 ``[H, W, C]``.
         tolerance: Largest difference of logits, relative to the largest logit where that is above 1. Of labels, by how
             much the logit of a class that was chosen may be below the largest one.
         smallest: Shortest image side in pixels that the export takes.
@@ -36,7 +36,10 @@ def verify(
     Raises:
         ConfigError: If outputs differ by more, or in shape.
     """
-    batches = [*_noise(max(network.stride, network.smallest_side), smallest), *map(_as_batch, pictures)]
+    batches = [
+        *_noise(max(network.stride, network.smallest_side), smallest, network.channels),
+        *map(_as_batch, pictures),
+    ]
     largest = 0.0
     for batch in batches:
         expected = network(network.normalize(batch))
@@ -69,9 +72,11 @@ def photograph() -> Picture:
     return decode_image(Path(get_sample_data("grace_hopper.jpg", asfileobj=False)))
 
 
-def _noise(side: int, smallest: int) -> list[Tensor]:
+def _noise(side: int, smallest: int, channels: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    sizes = [(images, 3, *(max(round(share * side), smallest) for share in shares)) for images, *shares in _SHAPES]
+    sizes = [
+        (images, channels, *(max(round(share * side), smallest) for share in shares)) for images, *shares in _SHAPES
+    ]
     return [torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for size in sizes]
 
 

@@ -27,9 +27,14 @@ _OWN = (
 
 
 def build_network(
-    architecture: str, encoder: str, encoder_weights: str | Path | None, num_classes: int, options: dict[str, Any]
+    architecture: str,
+    encoder: str,
+    encoder_weights: str | Path | None,
+    num_classes: int,
+    options: dict[str, Any],
+    in_channels: int = 3,
 ) -> smp.base.SegmentationModel:
-    """Build a plain network for three channels; only ``imagenet`` lets smp fetch weights.
+    """Build a plain network; only ``imagenet`` lets smp fetch weights.
 
     Args:
         architecture: One of :data:`ARCHITECTURES`, in any case.
@@ -37,6 +42,8 @@ def build_network(
         encoder_weights: ``imagenet`` for the hub's weights; anything else leaves the encoder random.
         num_classes: Channels of the logits.
         options: Further arguments of the architecture, and of timm's encoders.
+        in_channels: Channels of the images; of other than three, smp and timm repeat or sum a first convolution's
+            weights, see `contextrast.models.weights.load_encoder_weights`.
 
     Raises:
         ConfigError: If a name or an option does not exist, or smp cannot combine them.
@@ -58,7 +65,7 @@ def build_network(
             return build(
                 encoder_name=encoder,
                 encoder_weights=IMAGENET if encoder_weights == IMAGENET else None,
-                in_channels=3,
+                in_channels=in_channels,
                 classes=num_classes,
                 **options,
             )

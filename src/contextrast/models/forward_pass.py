@@ -61,7 +61,7 @@ def segment(network: nn.Module, image: Tensor, resize: bool) -> Tensor:
 
     Args:
         network: A network of either kind.
-        image: float ``[B, 3, H, W]`` of a size that the network takes.
+        image: float ``[B, C, H, W]`` of a size that the network takes.
         resize: Whether its logits have another size than the image.
 
     Returns:
@@ -102,7 +102,7 @@ def forward_pass(network: nn.Module, image: Tensor, taps: Taps, resize: bool = F
 
     Args:
         network: A network of either kind.
-        image: float ``[B, 3, H, W]`` of a size the network takes.
+        image: float ``[B, C, H, W]`` of a size the network takes.
         taps: Of the modules whose outputs are wanted.
         resize: See `segment`.
     """

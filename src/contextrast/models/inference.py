@@ -16,7 +16,7 @@ from contextrast.errors import ConfigError, check_number
 from contextrast.models.coarse import Coarse, CoarseLogits
 
 Predict = Callable[[Tensor], Tensor]
-"""What segments a batch: float [B, 3, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode.
+"""What segments a batch: float [B, C, H, W] -> logits [B, N, H, W], such as a `Segmenter` in evaluation mode.
 
 Of one with a method ``coarse``, as a `Segmenter` has it, logits of a whole image never are in memory.
 """
@@ -24,6 +24,11 @@ Of one with a method ``coarse``, as a `Segmenter` has it, logits of a whole imag
 
 class Network(Protocol):
     """What is evaluated: a `Segmenter`, or what was exported of one."""
+
+    @property
+    def channels(self) -> int:
+        """Channels C of the images that it takes."""
+        ...
 
     @property
     def stage_names(self) -> Sequence[str]:
@@ -36,7 +41,7 @@ class Network(Protocol):
         ...
 
     def normalize(self, image: Tensor) -> Tensor:
-        """Bring images uint8 ``[B, 3, H, W]`` to what it is called with, float ``[B, 3, H, W]``."""
+        """Bring images uint8 ``[B, C, H, W]`` to what it is called with, float ``[B, C, H, W]``."""
         ...
 
     def __call__(self, image: Tensor, /) -> Tensor:
@@ -114,7 +119,7 @@ class InferenceProtocol:
 
         Args:
             predict: Maps images [B, 3, h, w] of any size to logits [B, N, h, w].
-            image: float [B, 3, H, W], normalised.
+            image: float [B, C, H, W], normalised.
 
         Returns:
             float32 [B, N, H, W], non-negative, 1 in sum over the classes.

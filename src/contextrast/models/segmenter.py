@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from contextrast.contrast.taps import Taps, blank, nameable
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network, refuse_names
+from contextrast.models.channels import network_for, per_channel, refuse_other
 from contextrast.models.coarse import CoarseLogits
 from contextrast.models.contrasted import ContrastOn, contrasted_modules
 from contextrast.models.forward_pass import coarse_logits, encoder_of, forward_pass, segment
@@ -42,7 +43,7 @@ class Segmenter(nn.Module):
 
     ``network`` is the plain network, and nothing of the training method is in it. It arrives as an object, or by the
     names of one of smp's architectures and encoders (then its state dict loads into stock smp). An object is any module
-    that makes logits ``[B, N, h, w]`` of normalised images ``[B, 3, H, W]``, at any stride, or a mapping that has them
+    that makes logits ``[B, N, h, w]`` of normalised images ``[B, C, H, W]``, at any stride, or a mapping that has them
     as ``logits`` or ``out``; what else it may have is said in `contextrast.models.forward_pass`.
 
     Stages are numbered as smp numbers an encoder's feature maps: 0 is the image, 1 has stride 2, 2 stride 4, 3 stride
@@ -52,10 +53,12 @@ class Segmenter(nn.Module):
     require gradients.
 
     Args:
-        network: The network, or what makes it of ``num_classes``; None builds it of the following names.
+        network: The network, or what makes it of ``num_classes``, and of ``in_channels`` other than three; None builds
+            it of the following names.
         num_classes: Number of classes N.
-        mean: Mean of each channel (red, green, blue) in units of 0..1.
+        mean: Mean of each channel (red, green, blue where there are three) in units of 0..1.
         std: Standard deviation of each channel in units of 0..1.
+        in_channels: Channels of the images, C.
         architecture: One of smp's architectures, ``HRNetV2`` or ``OCRNet``, in any case; None is ``FPN``.
         encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME. None is EfficientNet-Lite0.
         encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's
@@ -72,6 +75,7 @@ class Segmenter(nn.Module):
 
     Attributes:
         network: The plain network, which is what gets deployed.
+        channels: Of the images that it takes, C.
         name: What messages call it.
         resize: Whether the plain network's logits have to be brought to the image's size.
         stride: Image sides that :meth:`forward_features` takes are multiples of it.
@@ -95,6 +99,7 @@ class Segmenter(nn.Module):
         num_classes: int,
         mean: Sequence[float],
         std: Sequence[float],
+        in_channels: int = 3,
         architecture: str | None = None,
         encoder: str | None = None,
         encoder_weights: str | Path | None = LITE0,
@@ -106,16 +111,19 @@ class Segmenter(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
-        self.register_buffer("std", _per_channel("std", std), persistent=False)
+        self.channels = in_channels
+        self.register_buffer("mean", per_channel("mean", mean, in_channels), persistent=False)
+        self.register_buffer("std", per_channel("std", std, in_channels), persistent=False)
         encoder_weights = encoder_weights if weights is None else None
         if network is None:
             architecture, encoder = architecture or "FPN", encoder or LITE0_ENCODERS[0]
             self.name = f"{architecture} over {encoder}"
-            self.network = build_network(architecture, encoder, encoder_weights, num_classes, architecture_options)
+            self.network = build_network(
+                architecture, encoder, encoder_weights, num_classes, architecture_options, in_channels
+            )
         else:
             refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
-            self.network = network if isinstance(network, nn.Module) else network(num_classes=num_classes)
+            self.network = network if isinstance(network, nn.Module) else network_for(network, num_classes, in_channels)
             self.name = type(self.network).__name__
             encoder_weights = None if encoder_weights == LITE0 else encoder_weights  # the default, for that encoder
         if weights is not None:
@@ -123,7 +131,7 @@ class Segmenter(nn.Module):
         elif encoder_weights is not None and (network is not None or encoder_weights != IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
         self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on))
-        facts = probe(self.network, self.name, self._taps, self.mean.shape[1])
+        facts = probe(self.network, self.name, self._taps, in_channels)
         if facts.classes != num_classes:
             raise ConfigError(
                 f"{self.name} answers with {facts.classes} channels for {num_classes} classes. Its last layer needs as "
@@ -162,7 +170,7 @@ class Segmenter(nn.Module):
             ConfigError: If the encoder has no such stage.
         """
         if not self._available:
-            image = blank(self.network, 2 * self.smallest_side, self.mean.shape[1])
+            image = blank(self.network, 2 * self.smallest_side, self.channels)
             raise ConfigError(
                 f"{setting}: {self.name} has no numbered stages, as it is not built of encoder, decoder and "
                 "segmentation_head. Name the modules whose outputs are contrasted, model.contrast_on=[NAME,...], "
@@ -177,11 +185,15 @@ class Segmenter(nn.Module):
         """Bring images to the distribution the encoder was trained on.
 
         Args:
-            image: uint8 [B, 3, H, W], 0..255.
+            image: uint8 [B, C, H, W], 0..255.
 
         Returns:
-            float32 [B, 3, H, W], in the memory format of the input.
+            float32 [B, C, H, W], in the memory format of the input.
+
+        Raises:
+            ConfigError: If images have another number of channels than the network takes.
         """
+        refuse_other(image, self.channels, self.name)
         return (image.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -203,10 +215,10 @@ class Segmenter(nn.Module):
         The border is repeated: a band of a constant would be an edge that no photograph has.
 
         Args:
-            image: float [B, 3, H, W].
+            image: float [B, C, H, W].
 
         Returns:
-            float [B, 3, H', W'] with sides that the network takes; the image itself where nothing is lacking.
+            float [B, C, H', W'] with sides that the network takes; the image itself where nothing is lacking.
         """
         padding = self.padding(*image.shape[-2:])
         return F.pad(image, padding, mode="replicate") if any(padding) else image
@@ -215,7 +227,7 @@ class Segmenter(nn.Module):
         """Segment normalised images of any size: padded on the right and at the bottom, and the logits cropped.
 
         Args:
-            image: float [B, 3, H, W], normalised.
+            image: float [B, C, H, W], normalised.
 
         Returns:
             Logits [B, N, H, W].
@@ -245,7 +257,7 @@ class Segmenter(nn.Module):
         """One pass with everything that training looks at.
 
         Args:
-            image: float [B, 3, H, W], normalised; :attr:`stride` divides H and W, so that stage grids align with it.
+            image: float [B, C, H, W], normalised; :attr:`stride` divides H and W, so that stage grids align with it.
 
         Raises:
             ConfigError: If the stride does not divide the size.
@@ -296,11 +308,3 @@ class Segmenter(nn.Module):
                 f"This network cannot train on batches of {batch_size}: {reason}, so batch normalisation would see one "
                 "value per channel. Set data.batch_size to 2 or more on each device."
             )
-
-
-def _per_channel(name: str, values: Sequence[float]) -> Tensor:
-    if len(values) != 3 or (name == "std" and min(values) <= 0):
-        raise ConfigError(
-            f"model.{name} needs three numbers (red, green, blue; std above 0) in units of 0..1, got {values}."
-        )
-    return torch.tensor([float(value) for value in values]).view(1, 3, 1, 1)

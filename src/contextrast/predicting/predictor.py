@@ -13,6 +13,7 @@ from torch import Tensor
 from contextrast.checkpoints.contents import load_checkpoint
 from contextrast.data.decoding import Picture, decode_image
 from contextrast.data.depth import Range, checked_range
+from contextrast.data.drawing import checked_rgb
 from contextrast.data.labels import LabelTable
 from contextrast.export import is_export, load_export
 from contextrast.models import InferenceProtocol, Network, Tile
@@ -29,6 +30,7 @@ class Predictor:
         device: Where they are.
         knows_probabilities: Whether those of `tiles` are the network's; an export with the argmax inside has none.
         image_range: The values of image files that become black and white; None: those of 8 bits a channel.
+        rgb: The channels that pictures show as red, green and blue; None: the first three.
     """
 
     network: Network
@@ -37,21 +39,22 @@ class Predictor:
     device: torch.device
     knows_probabilities: bool = True
     image_range: Range | None = None
+    rgb: Sequence[int] | None = None
 
     def read(self, path: Path) -> Picture:
-        """Decode an image file as a viewer shows it, RGB uint8 ``[H, W, 3]``.
+        """Decode an image file as a viewer shows it, uint8 ``[H, W, C]``.
 
         Raises:
             DataError: As `decode_image`.
         """
-        return decode_image(path, image_range=self.image_range)
+        return decode_image(path, image_range=self.image_range, channels=self.network.channels)
 
     @torch.inference_mode()
     def __call__(self, image: Picture) -> NDArray[np.uint8]:
-        """Train ids ``[H, W]`` of an RGB image uint8 ``[H, W, 3]``.
+        """Train ids ``[H, W]`` of an image uint8 ``[H, W, C]``.
 
         Raises:
-            ConfigError: If the protocol cannot be used.
+            ConfigError: If the protocol cannot be used, or images of other channels are needed.
         """
         return self.protocol.labels(self.network, self._pixels(image))[0].byte().cpu().numpy()
 
@@ -75,6 +78,7 @@ def load_predictor(
     device: torch.device,
     trusted: bool = False,
     image_range: Sequence[float] | None = None,
+    rgb: Sequence[int] | None = None,
 ) -> Predictor:
     """Load the network of a checkpoint, or one that was exported.
 
@@ -84,24 +88,34 @@ def load_predictor(
         device: Where to predict.
         trusted: Whether an export may be read that can execute code.
         image_range: The values of image files that become black and white; None: as in training.
+        rgb: The channels that pictures show as red, green and blue; None: as in training.
 
     Raises:
         ContextrastError: If there is none, or it cannot be used.
     """
+    network: Network
     if is_export(path):
-        exported = load_export(path, device, trusted)
-        seen = trained_range(exported.data) if image_range is None else checked_range(image_range)
-        return Predictor(exported, exported.labels, protocol, device, exported.knows_probabilities, seen)
-    checkpoint = load_checkpoint(path)
-    seen = trained_range(checkpoint.data) if image_range is None else checked_range(image_range)
-    return Predictor(checkpoint.network().to(device), checkpoint.labels, protocol, device, image_range=seen)
+        network = exported = load_export(path, device, trusted)
+        data, labels, knows, trained = exported.data, exported.labels, exported.knows_probabilities, exported.rgb
+    else:
+        checkpoint = load_checkpoint(path)
+        network, data, labels, knows = checkpoint.network().to(device), checkpoint.data, checkpoint.labels, True
+        trained = data.get("rgb")
+    channels = network.channels
+    seen = trained_range(data, channels) if image_range is None else checked_range(image_range, channels)
+    shown = checked_rgb("rgb", trained if rgb is None else rgb, channels)
+    return Predictor(network, labels, protocol, device, knows, seen, shown)
 
 
-def trained_range(data: Mapping[str, Any] | None) -> Range | None:
+def trained_range(data: Mapping[str, Any] | None, channels: int) -> Range | None:
     """The image range that settings of data have; None if they have none.
+
+    Args:
+        data: The settings.
+        channels: Of the images.
 
     Raises:
         ConfigError: It is none.
     """
     dataset = (data or {}).get("dataset")
-    return checked_range(dataset.get("image_range")) if isinstance(dataset, Mapping) else None
+    return checked_range(dataset.get("image_range"), channels) if isinstance(dataset, Mapping) else None

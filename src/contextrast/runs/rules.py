@@ -88,6 +88,7 @@ def _rules(kind: Kind, reason: str, *patterns: str) -> list[Rule]:
 
 RULES: Final = (
     *_rules(Kind.PLACE, "what is recorded", "logger.**"),
+    *_rules(Kind.PLACE, "what pictures show of the images", "data.rgb"),
     *_rules(Kind.PLACE, "where the dataset's files lie", "data.root", "data.dataset.label_root", "paths.data"),
     *_rules(Kind.OUTPUT, "where folders are made", "paths.**", "trainer.default_root_dir", "trainer.profiler.dirpath"),
     *_rules(Kind.OUTPUT, "where records are written", "logger.*.save_dir"),
@@ -138,7 +139,13 @@ RULES: Final = (
     *_rules(Kind.RESULT, "which weights are measured and saved", "callbacks.averaged_weights.**"),
     *_rules(Kind.RESULT, "how long a run is", "callbacks.early_stopping.**"),
     *_rules(
-        Kind.RESULT, "which images with which labels", "data", "data._target_", "data.dataset.**", "data.orientation"
+        Kind.RESULT,
+        "which images with which labels",
+        "data",
+        "data._target_",
+        "data.dataset.**",
+        "data.orientation",
+        "data.channels",
     ),
     *_rules(
         Kind.RESULT,

@@ -183,7 +183,7 @@ def choose_pictures(
     classes, name = dataset.labels.classes, arguments.class_name
     if name is None:
         samples = [dataset[indices[place]] for place in spread(len(indices), arguments.pictures)]
-        return [Pictured(sample, analysis.most_missed(sample)) for sample in samples]
+        return [Pictured.of(dataset, sample, analysis.most_missed(sample)) for sample in samples]
     if name not in classes:
         near = difflib.get_close_matches(name, classes, n=3, cutoff=0.4) or classes
         raise ConfigError(f"--class {name} is no class of {dataset.labels.name}; did you mean {', '.join(near)}?")
@@ -191,7 +191,8 @@ def choose_pictures(
     holding = [index for index in indices if bool((dataset[index]["mask"] == train_id).any())]
     if not holding:
         raise ConfigError(f"--class {name}: none of the {len(indices)} images that are analysed holds it.")
-    return [Pictured(dataset[holding[place]], train_id) for place in spread(len(holding), arguments.pictures)]
+    chosen = [dataset[holding[place]] for place in spread(len(holding), arguments.pictures)]
+    return [Pictured.of(dataset, sample, train_id) for sample in chosen]
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

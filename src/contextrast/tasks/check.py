@@ -43,6 +43,8 @@ def check(config: DictConfig) -> None:
     labels = measured(classes, found)
     write_json(path, {"dataset": labels.name, "root": config.data.root, **report(labels, found)})
     show(*tables(labels, found))
+    if (trained := found.get("train")) is not None and trained.pixels.any():
+        say(f"Over the training split: {normalisation(trained)}")
     if absent := unseen(labels, found):
         say(absent, "yellow")
     pairs = sum(inspection.samples for inspection in found.values())
@@ -164,6 +166,12 @@ def tables(labels: LabelTable, found: Mapping[str, Inspection]) -> tuple[Table, 
         known = trained is not None and trained[train_id] > 0
         classes.add_row(name, group_of.get(train_id, "") if known else "", *shares)
     return splits, classes
+
+
+def normalisation(inspection: Inspection) -> str:
+    """Mean and standard deviation of a split's channels as settings of a network."""
+    both = zip(("mean", "std"), inspection.moments, strict=True)
+    return " ".join(f"model.{name}=[{','.join(f'{value:.4f}' for value in values)}]" for name, values in both)
 
 
 def unseen(labels: LabelTable, found: Mapping[str, Inspection]) -> str:

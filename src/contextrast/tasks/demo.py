@@ -10,6 +10,7 @@ from contextrast.config import plain
 from contextrast.demo import Shown, build, launch
 from contextrast.errors import ConfigError
 from contextrast.models import InferenceProtocol
+from contextrast.models.channels import RGB
 from contextrast.models.devices import chosen_device
 from contextrast.predicting import load_predictor
 from contextrast.tasks.chosen import checkpoint_or_export
@@ -42,6 +43,11 @@ def page(config: DictConfig, folder: Path) -> Any:
     for asked in filter(None, (config.checkpoint, config.compare)):
         path = checkpoint_or_export(asked, Path(config.paths.runs))
         predictor = load_predictor(path, protocol, device, config.trusted, settings["image_range"])
+        if predictor.network.channels != RGB:
+            raise ConfigError(
+                f"{path} takes images of {predictor.network.channels} channel(s), and the page takes pictures of "
+                "three: use contextrast-predict."
+            )
         ranges.add(predictor.image_range)
         networks.append(Shown(str(path), predictor.labels, predictor))
     if len(ranges) > 1:

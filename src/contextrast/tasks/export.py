@@ -12,6 +12,7 @@ from contextrast.data.images import find_images
 from contextrast.data.pairing import given_path
 from contextrast.errors import ConfigError, check_number
 from contextrast.export import Format, Metadata, describe, model_card, photograph, verify
+from contextrast.models.channels import RGB
 from contextrast.predicting import trained_range
 from contextrast.runs.files import write_json
 from contextrast.tasks.chosen import with_checkpoint
@@ -33,9 +34,11 @@ def export(config: DictConfig) -> None:
         raise ConfigError(f"{target} exists. Nothing was changed: choose another hydra.run.dir, or remove it.")
     checkpoint = load_checkpoint(config.checkpoint)
     given = [] if config.images is None else find_images("images", str(given_path("images", config.images)))
-    seen = trained_range(checkpoint.data)
-    pictures = [photograph(), *(decode_image(path, image_range=seen) for path, _ in given)]
     network = checkpoint.network()
+    seen = trained_range(checkpoint.data, network.channels)
+    pictures = [decode_image(path, image_range=seen, channels=network.channels) for path, _ in given]
+    if network.channels == RGB:
+        pictures.append(photograph())
     metadata: Metadata = describe(checkpoint, network, form.takes)
     run_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=run_dir, prefix=".export_") as folder:
@@ -52,4 +55,4 @@ def export(config: DictConfig) -> None:
         f"{target}: differs from the network by at most {verified['largest_difference']:.1e} of the largest logit on "
         f"{len(verified['shapes'])} batches of different sizes, {len(pictures)} of them photographs."
     )
-    say(f"Input: {form.takes}. Licence: {metadata['licence']}")
+    say(f"Input: {metadata['input']['takes']}. Licence: {metadata['licence']}")

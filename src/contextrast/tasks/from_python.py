@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from contextrast.errors import ConfigError
 from contextrast.folders import choices_of
 from contextrast.models import InferenceProtocol, Network
+from contextrast.models.channels import RGB
 from contextrast.models.devices import chosen_device
 from contextrast.predicting import Predictor, load_predictor
 from contextrast.runs.composition import compose
@@ -66,7 +67,7 @@ class TrainedNetwork:
 
     @property
     def network(self) -> Network:
-        """The plain network: images ``[B, 3, H, W]``, normalised by its ``normalize``, to logits ``[B, N, H, W]``."""
+        """The plain network: images ``[B, C, H, W]``, normalised by its ``normalize``, to logits ``[B, N, H, W]``."""
         return self.predictor.network
 
     @property
@@ -83,7 +84,8 @@ class TrainedNetwork:
         """Labels of a picture.
 
         Args:
-            image: uint8 ``[H, W, 3]``, red, green, blue, of any size: a numpy array, or what makes one, as a PIL image.
+            image: uint8 ``[H, W, C]``, of any size and of the channels of the training, most often red, green and blue:
+                a numpy array, or what makes one, as a PIL image.
 
         Returns:
             uint8 ``[H, W]``, indices of `classes`.
@@ -92,10 +94,11 @@ class TrainedNetwork:
             ConfigError: If it is no such picture.
         """
         picture = np.asarray(image)
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        channels = self.predictor.network.channels
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != channels:
+            way = '(red, green, blue); a PIL image is converted by image.convert("RGB")' if channels == RGB else ""
             raise ConfigError(
-                f"image must be uint8 [H, W, 3] (red, green, blue), got {picture.dtype} {list(picture.shape)}; a PIL "
-                'image is converted by image.convert("RGB")'
+                f"image must be uint8 [H, W, {channels}], got {picture.dtype} {list(picture.shape)} {way}".rstrip()
             )
         return self.predictor(picture)
 

@@ -26,8 +26,8 @@ def predict(config: DictConfig) -> None:
     config = with_checkpoint(config)
     run_dir, settings = Path(config.paths.run_dir), plain(config)
     device = chosen_device("device=", config.device)
-    protocol, image_range = InferenceProtocol.of(settings), settings["image_range"]
-    predictor = load_predictor(config.checkpoint, protocol, device, config.trusted, image_range)
+    protocol, reading = InferenceProtocol.of(settings), (settings["image_range"], settings["rgb"])
+    predictor = load_predictor(config.checkpoint, protocol, device, config.trusted, *reading)
     results = Results(run_dir, predictor.labels, *(settings[key] for key in ("outputs", "values", "overlay_alpha")))
     path = given_path("input", config.input)
     images = find_images("input", str(path), earlier_results(path))

@@ -125,7 +125,7 @@ class SegmentationModule(pl.LightningModule):
         self.loss.update()
 
     def predict(self, image: Tensor) -> Tensor:
-        """Logits ``[B, N, H, W]`` of uint8 images ``[B, 3, H, W]`` of any size."""
+        """Logits ``[B, N, H, W]`` of uint8 images ``[B, C, H, W]`` of any size."""
         logits: Tensor = self.network(self.network.normalize(image))
         return logits
 
@@ -178,7 +178,7 @@ class SegmentationModule(pl.LightningModule):
         """Forward passes of the network, its auxiliary head and the loss.
 
         Args:
-            batch: ``image`` uint8 ``[B, 3, H, W]`` of any size and ``mask`` ``[B, H, W]``.
+            batch: ``image`` uint8 ``[B, C, H, W]`` of any size and ``mask`` ``[B, H, W]``.
 
         Returns:
             The loss, and the feature maps ``[B, C_i, H_i, W_i]`` that it looked at.
