@@ -24,7 +24,7 @@ from contextrast.training.assembly import build_datamodule, build_module, build_
 from tests.conftest import TINY, choices
 
 CONF = config_directory()
-LARGE = ("mask2former_swin_large", "segformer_mit_b4", "segformer_mit_b5")  # minutes and gigabytes
+LARGE = ("mask2former_swin_large", "eomt_vit_large", "segformer_mit_b4", "segformer_mit_b5")  # minutes and gigabytes
 GROUPS = ("loss", "loss/negatives", "loss/fusion", "loss/memory", "optimizer", "scheduler", "trainer", "logger")
 PARTS = [(group, name) for group in ("base", "fusion", "negatives", "memory") for name in choices(f"loss/{group}")]
 GIVEN_BY_TRAINING = {"num_classes", "in_channels", "num_stages", "base", "ignore_index"}

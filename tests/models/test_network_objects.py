@@ -172,3 +172,10 @@ def test_other_channels_are_asked_of_the_constructor():
 class OfThree(nn.Conv2d):
     def __init__(self, num_classes):
         super().__init__(3, num_classes, 1)
+
+
+def test_numbers_of_stages_are_refused_where_maps_have_names():
+    both = {"num_classes": 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    with pytest.raises(ConfigError, match=r"model\.stages=\[2, 3\]: the maps of LRASPP have names.*backbone\.3,"):
+        Segmenter(LRASPP, stages=[2, 3], **both)
+    assert Segmenter(LRASPP, contrast_on=["model.backbone.6"], **both).stage_names == ("model.backbone.6",)

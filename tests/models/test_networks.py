@@ -22,6 +22,10 @@ MASK2FORMER = tuple(
         *("hidden_dim=32", "pixel_decoder_layers=1", "decoder_layers=3", "train_num_points=64"),
     )
 )
+EOMT = tuple(
+    f"model.network.{key}={value}"
+    for key, value in {"hidden_size": 16, "layers": 4, "heads": 2, "query_layers": 2, "num_queries": 8}.items()
+)
 # What makes each network small; its architecture, its stages and everything else stay as configured.
 SMALL = {
     "fpn_lite0": ("model.encoder_weights=null", "model.decoder_pyramid_channels=16", AUXILIARY),
@@ -54,11 +58,12 @@ SMALL = {
         for size in ("small", "base")
     },
     **{f"mask2former_swin_{size}": MASK2FORMER for size in ("tiny", "large")},
+    **{f"eomt_vit_{size}": EOMT for size in ("base", "large")},
 }
 # Compositions that are those of others once they are made small.
 ALIKE = [
     *(f"segformer_mit_b{size}" for size in (1, 2, 3, 4, 5)), "vit_base_dinov2_linear", "vit_base_dinov3_dpt",
-    "mask2former_swin_large",
+    "mask2former_swin_large", "eomt_vit_large",
 ]  # fmt: skip
 DIFFERENT = [name for name in SMALL if name not in ALIKE]
 RUN = (*(override for override in TINY if not override.startswith("model.")), "channels_last=false")
@@ -99,7 +104,7 @@ def test_it_trains_and_what_is_deployed_is_the_plain_network(composed, name):
     assert torch.isfinite(trainer.callback_metrics["train/loss"])
     helped = module.auxiliary is not None or name == "ocrnet_hrnet_w48"
     assert ("train/auxiliary" in trainer.callback_metrics) == helped
-    assert ("train/network" in trainer.callback_metrics) == name.startswith("mask2former")
+    assert ("train/network" in trainer.callback_metrics) == name.startswith(("mask2former", "eomt"))
     assert 0 <= module.last_scores.miou <= 1
 
     stock = plain_network(plain(config.model))

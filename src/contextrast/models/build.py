@@ -31,8 +31,8 @@ def build_network(
     encoder: str,
     encoder_weights: str | Path | None,
     num_classes: int,
+    in_channels: int,
     options: dict[str, Any],
-    in_channels: int = 3,
 ) -> smp.base.SegmentationModel:
     """Build a plain network; only ``imagenet`` lets smp fetch weights.
 
@@ -41,9 +41,9 @@ def build_network(
         encoder: Name of one of smp's encoders; ``tu-NAME`` is timm's model NAME.
         encoder_weights: ``imagenet`` for the hub's weights; anything else leaves the encoder random.
         num_classes: Channels of the logits.
-        options: Further arguments of the architecture, and of timm's encoders.
         in_channels: Channels of the images; of other than three, smp and timm repeat or sum a first convolution's
             weights, see `contextrast.models.weights.load_encoder_weights`.
+        options: Further arguments of the architecture, and of timm's encoders.
 
     Raises:
         ConfigError: If a name or an option does not exist, or smp cannot combine them.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import segmentation_models_pytorch as smp
 from torch import nn
 
-from contextrast.contrast.taps import check_names
+from contextrast.contrast.feature_maps import check_names
 from contextrast.errors import ConfigError
 
 ContrastOn = Literal["encoder", "decoder"] | Sequence[str]
@@ -31,19 +31,28 @@ _FINE = 2  # of the blocks of smp's U-shaped decoders the last ones, at strides 
 _STAGES = 4  # of a hierarchical encoder, from stride 4 on
 
 
-def contrasted_modules(network: nn.Module, contrast_on: ContrastOn) -> tuple[str, ...]:
+def contrasted_modules(
+    network: nn.Module, contrast_on: ContrastOn, stages: Sequence[int] | None = None
+) -> tuple[str, ...]:
     """Names of the modules whose outputs a loss contrasts, shallowest first; none for the encoder's numbered stages.
 
     Args:
         network: The plain network.
         contrast_on: ``encoder`` or ``decoder``, which a network of ours or of the user's answers by an attribute
             ``encoder_maps`` or ``decoder_maps``; or the names themselves.
+        stages: Numbers of stages that were asked for, if any.
 
     Raises:
-        ConfigError: If the network has no such modules.
+        ConfigError: If the network has no such modules, or names its maps where numbers were asked for.
     """
     if contrast_on == "encoder":
-        return tuple(getattr(network, "encoder_maps", ()))
+        stated = tuple(getattr(network, "encoder_maps", ()))
+        if stated and stages is not None:
+            raise ConfigError(
+                f"model.stages={list(stages)}: the maps of {type(network).__name__} have names instead of numbers. "
+                f"Leave it out, or choose among them: model.contrast_on=[{','.join(stated)}]."
+            )
+        return stated
     if contrast_on == "decoder":
         names = getattr(network, "decoder_maps", None) or _OF_SMP.get(type(network), lambda _: ())(network)
         if not names:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from contextrast.contrast.taps import BLANK, Taps, blank, check_order, evaluating, is_map, no_map, stride_of
+from contextrast.contrast.feature_maps import BLANK, blank, check_order, evaluating, is_map, stride_of
+from contextrast.contrast.taps import Taps, no_map
 from contextrast.errors import ConfigError
 from contextrast.models.forward_pass import ForwardPass, built_of_parts, encoder_of, forward_pass
 

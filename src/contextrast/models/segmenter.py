@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contextrast.contrast.taps import Taps, blank, nameable
+from contextrast.contrast.feature_maps import blank
+from contextrast.contrast.taps import Taps, nameable
 from contextrast.errors import ConfigError
 from contextrast.models.build import IMAGENET, build_network, refuse_names
 from contextrast.models.channels import network_for, per_channel, refuse_other
@@ -18,6 +19,8 @@ from contextrast.models.forward_pass import coarse_logits, encoder_of, forward_p
 from contextrast.models.network_weights import load_network_weights
 from contextrast.models.probing import probe
 from contextrast.models.weights import LITE0, LITE0_ENCODERS, load_encoder_weights
+
+_STAGES = (2, 3, 4, 5)
 
 
 class TrainingPass(NamedTuple):
@@ -64,10 +67,9 @@ class Segmenter(nn.Module):
         encoder_weights: ``lite0`` (bundled, for EfficientNet-Lite0), ``imagenet`` (downloaded from smp's or timm's
             hub), None (random), or the path of a local weight file. Only ``imagenet`` needs a connection. A network
             that is given takes a file alone, for its ``encoder`` or ``backbone``.
-        weights: Path of a checkpoint or weight file of this whole network to start from; ``encoder_weights`` is not
-            looked at then.
+        weights: A checkpoint or weight file of this whole network to start from, in place of ``encoder_weights``.
         allow_class_mismatch: Whether ``weights`` may be of other classes; the last layer then starts anew.
-        stages: Numbers of the encoder's stages that are contrasted, where ``contrast_on`` is ``encoder``.
+        stages: Numbers of the encoder's stages that are contrasted, where ``contrast_on`` is ``encoder``; None: 2 to 5.
         contrast_on: Which feature maps are contrasted: ``encoder``, those of ``stages``; ``decoder``, the maps of
             several strides that a decoder makes; or names of modules inside the network, shallowest first, whose
             outputs are taken (``["encoder.layer1", "decoder.p3"]``); ``encoder.2`` is stage 2 of the encoder.
@@ -105,7 +107,7 @@ class Segmenter(nn.Module):
         encoder_weights: str | Path | None = LITE0,
         weights: str | Path | None = None,
         allow_class_mismatch: bool = False,
-        stages: Sequence[int] = (2, 3, 4, 5),
+        stages: Sequence[int] | None = None,
         contrast_on: ContrastOn = "encoder",
         **architecture_options: Any,
     ) -> None:
@@ -118,9 +120,8 @@ class Segmenter(nn.Module):
         if network is None:
             architecture, encoder = architecture or "FPN", encoder or LITE0_ENCODERS[0]
             self.name = f"{architecture} over {encoder}"
-            self.network = build_network(
-                architecture, encoder, encoder_weights, num_classes, architecture_options, in_channels
-            )
+            of = num_classes, in_channels, architecture_options
+            self.network = build_network(architecture, encoder, encoder_weights, *of)
         else:
             refuse_names(architecture=architecture, encoder=encoder, **architecture_options)
             self.network = network if isinstance(network, nn.Module) else network_for(network, num_classes, in_channels)
@@ -130,7 +131,7 @@ class Segmenter(nn.Module):
             load_network_weights(self.network, weights, num_classes, allow_class_mismatch=allow_class_mismatch)
         elif encoder_weights is not None and (network is not None or encoder_weights != IMAGENET):
             load_encoder_weights(self.encoder, encoder_weights)
-        self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on))
+        self._taps = Taps(self.network, contrasted_modules(self.network, contrast_on, stages))
         facts = probe(self.network, self.name, self._taps, in_channels)
         if facts.classes != num_classes:
             raise ConfigError(
@@ -145,8 +146,8 @@ class Segmenter(nn.Module):
             self.network.get_parameter(parameter).requires_grad_(False)
         self.has_auxiliary_logits = facts.auxiliary
         self._available = {number: size for number, size in enumerate(facts.maps) if number > 0 and size[0] > 0}
-        self.stages = () if self._taps.names else tuple(stages)
-        sizes = [self.stage_size(stage, f"model.stages={list(stages)}") for stage in self.stages] or facts.named
+        self.stages = () if self._taps.names else tuple(_STAGES if stages is None else stages)
+        sizes = [self.stage_size(stage, f"model.stages={list(self.stages)}") for stage in self.stages] or facts.named
         self.stage_names = self._taps.names or tuple(f"stage{stage}" for stage in self.stages)
         self.stage_channels = tuple(channels for channels, _ in sizes)
         self.stage_strides = tuple(stride for _, stride in sizes)
@@ -279,10 +280,8 @@ class Segmenter(nn.Module):
             seen: One pass.
             target: ``[B, H, W]`` class ids.
         """
-        if seen.answer is None:
-            return None
-        loss: Tensor = cast("Any", self.network).own_loss(seen.answer, target)
-        return loss
+        own = cast("Any", self.network)
+        return None if seen.answer is None else cast("Tensor", own.own_loss(seen.answer, target))
 
     def compile_training(self) -> None:
         """Compile :meth:`forward_training` in place, as ``compile()`` of torch's modules does their ``forward``."""

@@ -1,6 +1,6 @@
 """The Lightning module of training: forward, step, optimiser, validation. The method lives in ``contrast``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -25,6 +25,7 @@ from contextrast.training.gradients import compare_gradients
 from contextrast.training.optimization import (
     OptimizerFactory,
     SchedulerFactory,
+    layers_of,
     parameter_groups,
     run_lengths,
     to_clip,
@@ -45,6 +46,7 @@ class SegmentationModule(pl.LightningModule):
             step is to be taken, as of one that is read back.
         scheduler: Makes the schedule, stepped once a training step; None keeps the rate constant.
         encoder_lr_ratio: Learning rate of the encoder relative to the rest.
+        layer_decay: Learning rate of each of the encoder's layers relative to the next deeper one; None: all the same.
         loss_lr_ratio: Learning rate of the embedding heads relative to the rest.
         freeze_encoder: Whether the encoder stays as it is, the statistics of its batch normalisation included; it then
             also computes as in evaluation, without dropout.
@@ -72,6 +74,7 @@ class SegmentationModule(pl.LightningModule):
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
         encoder_lr_ratio: float = 1.0,
+        layer_decay: float | None = None,
         loss_lr_ratio: float = 1.0,
         freeze_encoder: bool = False,
         auxiliary_stage: int | None = None,
@@ -99,7 +102,7 @@ class SegmentationModule(pl.LightningModule):
         self.labels = labels
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
-        self.encoder_lr_ratio = encoder_lr_ratio
+        self.encoder_lr_ratio, self.layer_decay = encoder_lr_ratio, layer_decay
         self.loss_lr_ratio = loss_lr_ratio
         self.auxiliary = build_auxiliary(network, auxiliary_stage, labels.num_classes)
         self.auxiliary_weight = auxiliary_weight
@@ -216,11 +219,13 @@ class SegmentationModule(pl.LightningModule):
         assert make is not None, "a module without an optimizer takes no step"
         trainer = self._trainer  # none where somebody else takes the steps
         defaults = getattr(make, "keywords", {})
-        parts: dict[str, tuple[list[nn.Module], float]] = {
-            "encoder": ([self.network.encoder], self.encoder_lr_ratio),
-            "decoder": ([self.network], 1.0),
-            "auxiliary": ([] if self.auxiliary is None else [self.auxiliary], 1.0),
-            "heads": ([self.loss], self.loss_lr_ratio),
+        encoder, ratio = self.network.encoder, self.encoder_lr_ratio
+        parts: dict[str, tuple[Iterable[nn.Parameter], float]] = {
+            **({} if self.layer_decay is None else layers_of(encoder, self.layer_decay, ratio)),
+            "encoder": (encoder.parameters(), ratio),
+            "decoder": (self.network.parameters(), 1.0),
+            "auxiliary": (() if self.auxiliary is None else self.auxiliary.parameters(), 1.0),
+            "heads": (self.loss.parameters(), self.loss_lr_ratio),
         }
         groups = parameter_groups(parts, defaults["lr"], defaults.get("weight_decay", 0.0))
         optimizer = make(groups, **({} if trainer is None else to_clip(make, trainer)))

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from contextrast.errors import ConfigError
+from contextrast.errors import ConfigError, check_number
 
 OptimizerFactory = Callable[..., Optimizer]
 """Makes an optimiser of parameter groups."""
@@ -18,12 +19,12 @@ SchedulerFactory = Callable[..., LRScheduler]
 
 
 def parameter_groups(
-    parts: Mapping[str, tuple[Iterable[nn.Module], float]], lr: float, weight_decay: float
+    parts: Mapping[str, tuple[Iterable[nn.Parameter], float]], lr: float, weight_decay: float
 ) -> list[dict[str, Any]]:
     """Optimiser groups of the given parts, two a part: with and without weight decay.
 
     Args:
-        parts: For each part's name its modules and the ratio of its learning rate to ``lr``. A parameter belongs to
+        parts: For each part's name its parameters and the ratio of its learning rate to ``lr``. A parameter belongs to
             the first part that holds it.
         lr: Base learning rate.
         weight_decay: Weight decay of weights; norms, biases and other one-dimensional parameters get none.
@@ -33,10 +34,10 @@ def parameter_groups(
     """
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
-    for name, (modules, ratio) in parts.items():
+    for name, (parameters, ratio) in parts.items():
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
-        for parameter in (parameter for module in modules for parameter in module.parameters()):
+        for parameter in parameters:
             if not parameter.requires_grad or id(parameter) in taken:
                 continue
             taken.add(id(parameter))
@@ -45,6 +46,41 @@ def parameter_groups(
             if params:
                 groups.append({"params": params, "lr": lr * ratio, "weight_decay": decay, "name": name + suffix})
     return groups
+
+
+def layers_of(encoder: nn.Module, decay: float, ratio: float = 1.0) -> dict[str, tuple[list[nn.Parameter], float]]:
+    """The layers of an encoder, each with a learning rate of its own: layer-wise decay, as BEiT's recipe has it.
+
+    The layers are those that timm's networks say they have: the stem, each block, and what is behind them.
+
+    Args:
+        encoder: One of timm's networks, or what holds one.
+        decay: The rate of a layer relative to that of the next deeper one, above 0 and at most 1.
+        ratio: That of the deepest layer to the base learning rate.
+
+    Returns:
+        For each rate, the lowest first, its parameters and its ratio to the base learning rate, as `parameter_groups`
+        takes them.
+
+    Raises:
+        ConfigError: If it is no such number, or the network tells no layers.
+    """
+    check_number("module.layer_decay", decay, 0, 1, above=True)
+    network = next((part for part in encoder.modules() if hasattr(part, "group_matcher")), None)
+    if network is None:
+        raise ConfigError(
+            "module.layer_decay: this encoder does not tell its layers. Choose one of timm's (model.encoder=tu-NAME), "
+            "or leave it out; module.encoder_lr_ratio is for whole encoders."
+        )
+    groups = param_groups_layer_decay(network, layer_decay=decay)
+    scales = sorted({group["lr_scale"] for group in groups})
+    return {
+        f"encoder/layer{number}": (
+            [parameter for group in groups if group["lr_scale"] == scale for parameter in group["params"]],
+            ratio * scale,
+        )
+        for number, scale in enumerate(scales)
+    }
 
 
 def to_clip(optimizer: OptimizerFactory, trainer: pl.Trainer) -> dict[str, Any]:
