@@ -25,7 +25,7 @@ def main() -> None:
 
         sections = dashboards.charts(dashboards.logged(asked.runs))
     except ImportError as error:
-        sys.exit(f"{error.name} is missing. Install the extra: pip install 'contextrast[dashboards]'")
+        sys.exit(f"{error.name} is missing. Install the extra, in a clone: pip install '.[dashboards]'")
     except DataError as error:
         sys.exit(f"DataError: {error}")
     if default_mode() != "online":

@@ -195,6 +195,20 @@ def test_every_page_is_reached_from_the_index_and_from_the_readme():
     assert {f"docs/{name}" for name in pages} <= set(re.findall(r"\]\(([\w/]+\.md)", README.read_text("utf-8")))
 
 
+def test_no_command_installs_the_package_from_an_index_and_extras_exist():
+    """It is on none: what is installed is a checkout, or a wheel from a folder."""
+    written = [*PAGES, *PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+    texts = {path: path.read_text("utf-8") for path in written}
+    pattern = r"pip install (?!.*--no-index)[^`\n]*\bcontextrast\b(?![/-]).*"
+    assert {path: found for path, text in texts.items() if (found := re.findall(pattern, text))} == {}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = {
+        name for text in texts.values() for group in re.findall(r"'\.\[([\w,-]+)\]'", text) for name in group.split(",")
+    }
+    assert named
+    assert named <= extras.keys()
+
+
 def test_badges_and_addresses_say_what_the_package_says():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))

@@ -6,7 +6,7 @@
   grad_cam        where each stage speaks for a class
 
 Several checkpoints, with the same classes and stages, are compared in one figure. The dataset is the first one's.
-tsne and grad_cam need: pip install 'contextrast[analysis]'
+tsne and grad_cam need: pip install '.[analysis]' in a clone
 """
 
 import argparse

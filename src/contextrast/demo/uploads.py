@@ -33,6 +33,11 @@ class Uploads:
         self.image_range = image_range
         self._lock = threading.Lock()
         self._of_session: dict[str, set[Path]] = defaultdict(set)
+        self._examples: frozenset[Path] = frozenset()
+
+    def keep_examples(self) -> None:
+        """Keep what lies in the folder now, before the first visit: pictures that the page offers to everybody."""
+        self._examples = frozenset(path.resolve() for path in self.folder.rglob("*") if path.is_file())
 
     def decode(self, path: str, session: str) -> Picture:
         """Decode what a session has uploaded.
@@ -71,7 +76,7 @@ class Uploads:
         """Remove what a session has uploaded, where no other one has it too, and what was made for it."""
         with self._lock:
             own = self._of_session.pop(session, set())
-            kept = set().union(*self._of_session.values())
+            kept = self._examples.union(*self._of_session.values())
         for file in own - kept:
             shutil.rmtree(file.parent, ignore_errors=True)
         shutil.rmtree(self.of_session(session), ignore_errors=True)

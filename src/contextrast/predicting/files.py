@@ -14,6 +14,7 @@ from contextrast.data.decoding import Picture
 from contextrast.data.drawing import as_rgb
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.errors import ConfigError, DataError, check_number
+from contextrast.models import Tile
 from contextrast.predicting.predictor import Predictor
 from contextrast.reporting.figures import overlay
 from contextrast.runs.files import write_json
@@ -87,18 +88,16 @@ class Results:
         Raises:
             DataError: If the network does not take the image.
         """
-        height, width = image.shape[:2]
-        ids, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
         probabilities: NDArray[Any] | None = None
-        for rows, columns, piece in predictor.tiles(image):
-            best = piece[0].max(0)
-            ids[rows, columns] = best.indices.byte().cpu().numpy()
-            confidence[rows, columns] = (255 * best.values).round().byte().cpu().numpy()
-            if "probabilities" in self.outputs:
-                if probabilities is None:
-                    path, shape = self._path("probabilities", name, ".npy"), (piece.shape[1], height, width)
-                    probabilities = open_memmap(path, "w+", np.float16, shape)
-                probabilities[:, rows, columns] = piece[0].half().cpu().numpy()
+
+        def keep(tile: Tile) -> None:
+            nonlocal probabilities
+            if probabilities is None:
+                shape = (tile.probabilities.shape[1], *image.shape[:2])
+                probabilities = open_memmap(self._path("probabilities", name, ".npy"), "w+", np.float16, shape)
+            probabilities[:, tile.rows, tile.columns] = tile.probabilities[0].half().cpu().numpy()
+
+        ids, confidence = predictor.with_confidence(image, keep if "probabilities" in self.outputs else None)
         if "mask" in self.outputs:
             self._mask(ids).save(self._path("masks", name))
         if "overlay" in self.outputs and self.overlay_alpha is not None:

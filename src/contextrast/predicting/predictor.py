@@ -1,6 +1,6 @@
 """A trained network as a function from a picture to train ids."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,28 @@ class Predictor:
             ConfigError: If the protocol cannot be used, or images of other channels are needed.
         """
         return self.protocol.labels(self.network, self._pixels(image))[0].byte().cpu().numpy()
+
+    def with_confidence(
+        self, image: Picture, keep: Callable[[Tile], object] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Train ids of an image and their probabilities, 0..255 for 0..1; both uint8 ``[H, W]``.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            keep: Is given each piece's probabilities of all classes.
+
+        Raises:
+            ConfigError: If the protocol cannot be used.
+        """
+        ids, confidence = (np.empty(image.shape[:2], np.uint8) for _ in range(2))
+        for tile in self.tiles(image):
+            rows, columns, piece = tile
+            best = piece[0].max(0)
+            ids[rows, columns] = best.indices.byte().cpu().numpy()
+            confidence[rows, columns] = (255 * best.values).round().byte().cpu().numpy()
+            if keep is not None:
+                keep(tile)
+        return ids, confidence
 
     @torch.inference_mode()
     def tiles(self, image: Picture) -> Iterator[Tile]:
