@@ -30,16 +30,18 @@ def test_four_of_a_hundred() -> None:
 
 def test_a_sheet_after_every_validation_and_none_of_the_sanity_check(module, data, trainer_for, tmp_path) -> None:
     trainer_for([PredictionPictures(tmp_path, 2), MetricTables(tmp_path)]).fit(module, data)
-    assert sorted(file.name for file in tmp_path.glob("*.png")) == [
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == [
         "confusion_val.png",
-        "step_000003.png",
-        "step_000006.png",
+        "step_000003.jpg",
+        "step_000006.jpg",
     ]
-    sheet = np.asarray(Image.open(tmp_path / "step_000006.png"))
+    sheet = np.asarray(Image.open(tmp_path / "step_000006.jpg"))
     image, _ = data.dataset("val").read(2)
     assert sheet.shape[1] >= 4 * 30
     windows = np.lib.stride_tricks.sliding_window_view(sheet, image.shape).reshape(-1, *image.shape)
-    assert (windows == image).all(axis=(1, 2, 3)).any(), "the image itself is in the sheet"
+    apart = np.abs(windows.astype(np.int16) - image).mean(axis=(1, 2, 3))
+    assert apart.min() < 4, "the image itself is in the sheet"
+    assert np.median(apart) > 50
 
 
 def test_layers_of_the_last_validation_alone_are_kept(module, data, trainer_for, tmp_path) -> None:
@@ -58,7 +60,7 @@ def test_drawing_changes_nothing_in_the_network(module, data, trainer_for, tmp_p
     trainer = trainer_for([PredictionPictures(tmp_path, 3)])
     before = {name: value.clone() for name, value in module.state_dict().items()}
     trainer.validate(module, data, verbose=False)
-    assert list(tmp_path.glob("step_*.png"))
+    assert list(tmp_path.glob("step_*.jpg"))
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 

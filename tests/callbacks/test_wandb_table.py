@@ -64,7 +64,7 @@ def test_settings_and_checkpoint_are_kept_and_what_is_missing_is_not(folder):
     assert kept["config"] == ("config", ["config.yaml"])
     assert kept["last"] == ("model", ["last.ckpt"])
     assert "best" not in kept
-    pictures = [path for kind, paths in kept.values() if kind == "run_table" for path in paths if path.endswith(".png")]
+    pictures = [path for kind, paths in kept.values() if kind == "run_table" for path in paths if path.endswith(".jpg")]
     assert len(pictures) == 3 * 4, "the pictures of the table lie in an artifact of its own"
 
 

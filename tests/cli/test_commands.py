@@ -42,7 +42,10 @@ def test_the_run_folder_holds_what_a_run_leaves(trained):
     assert config["trainer"]["max_steps"] == 2
     assert "${" not in (trained / "config.yaml").read_text()
     with (trained / "metrics.csv").open() as file:
-        assert any(row["val/miou"] for row in csv.DictReader(file))
+        validated = [row["step"] for row in csv.DictReader(file) if row["val/miou"]]
+    assert validated[-1] == "2" == str(metrics["step"]), "curves and scores count the steps alike"
+    assert (trained / "pictures" / "step_000002.jpg").is_file()
+    assert all(path.stat().st_size < 300_000 for path in (trained / "pictures").rglob("*.*"))
     assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list((trained / "pictures").glob("*.png"))
     assert list((trained / "wandb").glob("offline-run-*"))

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.loggers import WandbLogger
-from PIL import Image
 from torch import nn
 from typing_extensions import override
 
@@ -21,6 +21,7 @@ from contextrast.reporting import figures
 from contextrast.reporting.figures import Ids, Picture
 from contextrast.reporting.page.layers import Layers, write_layers
 from contextrast.reporting.page.pictures import LAYERS
+from contextrast.reporting.picture_files import write_photo
 
 if TYPE_CHECKING:
     from contextrast.training.module import SegmentationModule
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 class PredictionPictures(pl.Callback):
     """Draws image, ground truth, prediction and error boundary of the same few validation images every time.
 
-    The sheet goes to ``<directory>/step_<step>.png``; its layers, of the last validation alone and small, to
+    The sheet goes to ``<directory>/step_<step>.jpg``; its layers, of the last validation alone and small, to
     ``<directory>/layers``, where ``contextrast-report --html`` finds them. A W&B logger gets ``pictures/predictions``,
     with prediction and ground truth as masks, and ``pictures/error_boundary``: the errors, the edges of their regions,
-    and the negatives that boundary-aware sampling selects, at full resolution and with the loss's own settings where
-    it has them.
+    and the negatives that boundary-aware sampling selects, with the loss's own settings where it has them. No file is
+    larger than `picture_files.LARGEST`.
 
     Args:
         directory: Folder of the pictures.
@@ -59,7 +60,7 @@ class PredictionPictures(pl.Callback):
         module = cast("SegmentationModule", pl_module)
         labels, examples = module.labels, self._examples(trainer, module)
         self.directory.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet(examples, labels)).save(self.directory / f"step_{step:06d}.png")
+        write_photo(self.directory / f"step_{step:06d}.jpg", sheet(examples, labels))
         write_layers(self.directory / LAYERS.name, step, examples, labels)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -142,11 +143,11 @@ def _example(
 
 
 def _log(logger: WandbLogger, examples: Sequence[Layers], labels: LabelTable, step: int) -> None:
-    import wandb  # noqa: PLC0415  (only where W&B is in use)
-
     from contextrast.reporting import wandb_media  # noqa: PLC0415  (imports wandb)
 
-    masked = [wandb_media.segmentation(e.image, e.target, e.prediction, labels, e.name) for e in examples]
-    boundaries = [wandb.Image(_boundary(e), caption=e.name) for e in examples]
-    content: dict[str, Any] = dict(zip(wandb_media.PICTURES, (masked, boundaries), strict=True))
-    logger.log_metrics(content, step=step)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        masked = [wandb_media.segmentation(e.image, e.target, e.prediction, labels, e.name, folder) for e in examples]
+        boundaries = [wandb_media.photo(_boundary(e), folder, caption=e.name) for e in examples]
+        content: dict[str, Any] = dict(zip(wandb_media.PICTURES, (masked, boundaries), strict=True))
+        logger.log_metrics(content, step=step)

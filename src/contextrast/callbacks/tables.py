@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import WandbLogger
-from PIL import Image
 from typing_extensions import override
 
 from contextrast.metrics import Scores
 from contextrast.reporting.figures import confusion_figure
+from contextrast.reporting.picture_files import write_chart
 
 if TYPE_CHECKING:
     from contextrast.training.module import SegmentationModule
@@ -49,7 +49,7 @@ class MetricTables(pl.Callback):
         classes = module.labels.classes
         counts, title = scores.confusion.cpu().numpy(), f"{split}, step {step}"
         self.directory.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(confusion_figure(counts, classes, title)).save(self.directory / f"confusion_{split}.png")
+        write_chart(self.directory / f"confusion_{split}.png", confusion_figure(counts, classes, title))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 from contextrast.reporting import wandb_media  # noqa: PLC0415  (imports wandb)

@@ -1,5 +1,7 @@
 """A table of predictions in W&B, to be sorted by how well each image went."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
@@ -46,8 +48,9 @@ class PredictionsTable(pl.Callback):
             indices = spread(len(dataset), self.logger.table_images)
             rows = [_row(dataset, index, module, negatives) for index in indices]
         module.network.train(training)
-        table = wandb_media.predictions(rows, dataset.labels)
-        self.logger.log_metrics({wandb_media.TABLE: cast("Any", table)}, step=trainer.global_step)
+        with TemporaryDirectory() as folder:
+            table = wandb_media.predictions(rows, dataset.labels, Path(folder))
+            self.logger.log_metrics({wandb_media.TABLE: cast("Any", table)}, step=trainer.global_step)
 
 
 def _row(

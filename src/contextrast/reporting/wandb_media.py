@@ -1,6 +1,8 @@
 """Tables, charts and pictures in W&B's own types. Import this module only where a W&B run exists: it imports wandb."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from contextrast.data.labels import IGNORE_INDEX, LabelTable
 from contextrast.metrics import Scores
 from contextrast.reporting.figures import Ids, Picture, overlay
+from contextrast.reporting.picture_files import ids_within, within, write_photo
 from contextrast.reporting.tables import scores_to_dict, without_nan
 
 PICTURES: Final = ("pictures/predictions", "pictures/error_boundary")
@@ -21,6 +24,8 @@ PREDICTION_COLUMNS: Final = [
     "mIoU", "pixel accuracy", "worst IoU", "worst class",
 ]  # fmt: skip
 """Columns of the table of predictions."""
+
+_SIDE: Final = 1024  # pixels of a picture's longer side; the record of a run with 2048 would grow by megabytes
 
 
 def per_class(scores: Scores, classes: Sequence[str]) -> wandb.Table:
@@ -65,7 +70,22 @@ def confusion_chart(confusion: NDArray[np.integer[Any]], classes: Sequence[str],
     )
 
 
-def segmentation(image: Picture, target: Ids, prediction: Ids, labels: LabelTable, caption: str) -> wandb.Image:
+def photo(picture: Picture, folder: Path, **options: Any) -> wandb.Image:
+    """A picture that is logged as a small file.
+
+    Args:
+        picture: RGB ``[H, W, 3]``; larger ones are scaled down.
+        folder: Where the file lies until it is logged, which copies it.
+        **options: Of ``wandb.Image``.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".jpg", delete=False) as file:
+        write_photo(Path(file.name), within(picture, _SIDE))
+    return wandb.Image(file.name, **options)
+
+
+def segmentation(
+    image: Picture, target: Ids, prediction: Ids, labels: LabelTable, caption: str, folder: Path
+) -> wandb.Image:
     """An image whose prediction and ground truth can be switched on as layers.
 
     Args:
@@ -74,23 +94,25 @@ def segmentation(image: Picture, target: Ids, prediction: Ids, labels: LabelTabl
         prediction: Predicted train ids ``[H, W]``.
         labels: Names of the classes.
         caption: Text below the image.
+        folder: As `photo` takes it.
 
     Returns:
         An image that can be logged.
     """
     names = {**dict(enumerate(labels.classes)), IGNORE_INDEX: "ignored"}
     maps = {"prediction": prediction, "ground truth": target}
-    masks = {key: {"mask_data": ids.astype(np.uint8), "class_labels": names} for key, ids in maps.items()}
-    return wandb.Image(image, masks=masks, caption=caption)
+    masks = {key: {"mask_data": ids_within(ids, _SIDE), "class_labels": names} for key, ids in maps.items()}
+    return photo(image, folder, masks=masks, caption=caption)
 
 
-def predictions(rows: Sequence[Mapping[str, Any]], labels: LabelTable) -> wandb.Table:
+def predictions(rows: Sequence[Mapping[str, Any]], labels: LabelTable, folder: Path) -> wandb.Table:
     """A table of images that can be sorted by how well each went.
 
     Args:
         rows: For each image ``name``; ``image``, ``boundary``, RGB ``[H, W, 3]``; ``target`` and ``prediction``,
             train ids ``[H, W]``; ``miou``, ``pixel_accuracy`` and ``worst_iou`` in 0..1; ``worst``, a class or None.
         labels: Classes and their colours.
+        folder: As `photo` takes it.
 
     Returns:
         A table; a number that does not exist, as in an image without labels, is left empty.
@@ -105,5 +127,5 @@ def predictions(rows: Sequence[Mapping[str, Any]], labels: LabelTable) -> wandb.
         ]
         numbers = without_nan([row[key] for key in ("miou", "pixel_accuracy", "worst_iou")])
         worst = None if row["worst"] is None else labels.classes[row["worst"]]
-        table.add_data(row["name"], *map(wandb.Image, pictures), *numbers, worst)
+        table.add_data(row["name"], *(photo(picture, folder) for picture in pictures), *numbers, worst)
     return table

@@ -27,6 +27,10 @@ ROW: Final = "last_row"
 """Where a checkpoint keeps the row of the curves that its step made."""
 
 
+_PLACE: Final = ("step", "epoch")
+"""Of a row, which every row has."""
+
+
 class RunMlflow(MLFlowLogger):
     """MLflow's record of a run, on the server that ``MLFLOW_TRACKING_URI`` names or else in a folder.
 
@@ -93,15 +97,15 @@ def rewind_rows(path: Path, step: int, last: Any = None) -> None:
         return
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
-        kept, names = [row for row in rows if int(float(row["step"] or 0)) < step], [*(rows.fieldnames or ())]
+        kept, names = [row for row in rows if int(float(row["step"] or 0)) <= step], [*(rows.fieldnames or ())]
     found = last.items() if isinstance(last, dict) else ()
     added: dict[str, Any] = {str(name): value for name, value in found if isinstance(value, int | float)}
     written = any(
-        int(float(row["step"] or 0)) == step - 1 and any(row.get(name) for name in added if name != "epoch")
+        int(float(row["step"] or 0)) == step and any(row.get(name) for name in added if name not in _PLACE)
         for row in kept
     )
     if added and not written:
-        kept.append({**added, "step": step - 1})
+        kept.append({**added, "step": step})
         names += [name for name in added if name not in names]
     shorter = path.with_name(f"{path.name}.tmp")
     with shorter.open("w", newline="") as file:

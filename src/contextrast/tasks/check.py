@@ -1,11 +1,14 @@
 """``contextrast-check``: read a whole dataset, say what is in it and what is wrong with it."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from contextrast.config import instantiate
@@ -13,7 +16,7 @@ from contextrast.data import FileDataset, LabelTable, SegmentationDataModule
 from contextrast.data.inspection import Inspection, absent_classes, inspect_split
 from contextrast.data.problems import collected_problems
 from contextrast.data.proposals import LISTS, proposals
-from contextrast.errors import DataError, MissingSplitError
+from contextrast.errors import DataError, MissingSplitError, first_line
 from contextrast.reporting.tables import percent
 from contextrast.runs.files import write_json
 from contextrast.terminal import Table, say, show
@@ -57,6 +60,8 @@ def check(config: DictConfig) -> None:
     problems = [problem for inspection in found.values() for problem in inspection.problems]
     for problem in problems[:_SHOWN]:
         say(problem, "red")
+    if config.fit is not None and "train" in found and found["train"].sizes:
+        say_what_fits(config.fit, found["train"])
     if problems:
         listed = "listed above" if len(problems) <= _SHOWN else f"the first {_SHOWN} listed above"
         raise DataError(f"{len(problems)} problem(s) with {config.data.root}, {listed}, all in {path}.")
@@ -84,6 +89,19 @@ def propose(config: DictConfig) -> None:
     for proposal in missing:
         proposal.write()
         say(f"Written: {proposal.path}")
+
+
+def say_what_fits(network: str, train: Inspection) -> None:
+    """Print what a network can be trained with here, as a command; whatever goes wrong is a line and no failure."""
+    typed = [text for text in HydraConfig.get().overrides.task if re.match(r"data[=.]", text)]
+    try:
+        # Imports the networks, without which a check answers sooner.
+        found = import_module("contextrast.tasks.fitting").fitting(network, train.sizes, typed)
+    except Exception as error:
+        say(f"fit={network}: no step could be tried ({first_line(error)}).", "yellow")
+        return
+    say(found.sentence())
+    say(f"  {found.command(typed)}")
 
 
 def inspect_all(datamodule: SegmentationDataModule) -> dict[str, Inspection]:

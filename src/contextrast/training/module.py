@@ -142,6 +142,7 @@ class SegmentationModule(pl.LightningModule):
             self.log("train/loss", terms.total, prog_bar=True, batch_size=len(batch["mask"]), sync_dist=True)
         if logged:
             self._log_terms(terms, len(batch["mask"]))
+            self._log_place(self.global_step + 1)
         if self.gradient_interval and (self.global_step + 1) % self.gradient_interval == 0:
             self._log_by_stage("gradients", compare_gradients(terms.weighted, features), len(batch["mask"]))
         return terms.total
@@ -188,7 +189,8 @@ class SegmentationModule(pl.LightningModule):
         """
         image, target = self.network.normalize(batch["image"]), batch["mask"]
         # Padded together, so that stage grids stay aligned with the labels; in evaluation the network pads likewise.
-        image, target = self.network.pad(image), self._padded(target)
+        padding = self.network.padding(*target.shape[-2:])
+        image, target = self.network.pad(image), F.pad(target, padding, value=IGNORE_INDEX)
         seen = self.network.forward_training(image)
         terms: LossTerms = self.loss(seen.logits, target, seen.features)
         if (own := self.network.own_loss(seen, target)) is not None:
@@ -207,7 +209,13 @@ class SegmentationModule(pl.LightningModule):
         self.last_scores, self.measured_at = self.scores.compute(), self.global_step
         for name, value in self.last_scores.by_name(self.labels.classes).items():
             self.log(f"val/{name}", value, prog_bar=name == "miou")
+        self._log_place(self.global_step)
         self.scores.reset()
+
+    def _log_place(self, steps: int) -> None:
+        """Have Lightning put a row at the steps that were taken, as pictures are, and not at one less."""
+        for name, value in {"step": steps, "epoch": self.trainer.current_epoch}.items():
+            self.log(name, torch.tensor(float(value), dtype=torch.float32))  # in any precision of the run
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Groups for encoder, decoder, auxiliary head and heads; the schedule moves once a step.
@@ -279,10 +287,6 @@ class SegmentationModule(pl.LightningModule):
                 for label, of_class in zip(self.labels.classes, of_stage, strict=True):
                     named[f"{section}_per_class/{name}/{stage}/{label}"] = of_class
         self.log_dict(named, batch_size=batch_size, sync_dist=True)  # of each process's images: the mean
-
-    def _padded(self, target: Tensor) -> Tensor:
-        """Train ids with what the network pads images by ignored."""
-        return F.pad(target, self.network.padding(*target.shape[-2:]), value=IGNORE_INDEX)
 
 
 def _in_place_of_base(terms: LossTerms, own: Tensor) -> LossTerms:
