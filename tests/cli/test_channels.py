@@ -94,7 +94,7 @@ def test_training_takes_all_channels_and_pictures_three_of_them(run):
     network = checkpoint.network()
     assert network.channels == network.mean.shape[1] == CHANNELS
     assert next(part for part in network.modules() if isinstance(part, torch.nn.Conv2d)).in_channels == CHANNELS
-    (drawn,) = (run / "pictures").glob("step_*.png")
+    (drawn,) = (run / "pictures").glob("step_*.jpg")
     sheet, picture = np.asarray(Image.open(drawn).convert("RGB")), eight_bits(scene(5)[0])[..., SHOWN]
     assert contains(sheet, picture)
     assert not contains(sheet, eight_bits(scene(5)[0])[..., :3])

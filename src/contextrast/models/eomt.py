@@ -146,7 +146,8 @@ class _AnySize(EomtForUniversalSegmentation):  # type: ignore[misc]  # transform
 
     def __init__(self, config: EomtConfig) -> None:
         super().__init__(config)
-        self.embeddings.__class__ = _Positioned  # the same weights, initialised as transformers does it
+        self.embeddings = _Positioned(config)
+        self.embeddings.apply(self._init_weights)
         self._predictions: list[tuple[Tensor, Tensor]] = []
 
     def segmented(self, image: Tensor) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
