@@ -26,7 +26,7 @@ SHORT = [text for text in TINY if "max_steps" not in text]
 COMMAND = [
     *SHORT, "loss=ce", "scheduler=constant", "trainer.max_steps=4", "trainer.val_check_interval=2",
     "trainer.log_every_n_steps=1",
-    "model.decoder_dropout=0.0", "logger.wandb.table_images=2", "callbacks.pictures.num_images=0",
+    "logger=default", "model.decoder_dropout=0.0", "logger.wandb.table_images=2", "callbacks.pictures.num_images=0",
     "logger.wandb.artifacts=[config]",
 ]  # fmt: skip
 
