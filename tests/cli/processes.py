@@ -26,6 +26,8 @@ def _end():
 
 def run_command(name, folder, arguments, environment, output):
     """What a child does: a command, from its command line on."""
+    # As in an interpreter of its own. Workers of a server of forks would not notice when their run is killed.
+    multiprocessing.set_start_method("fork", force=True)
     os.chdir(folder)
     os.environ.update(environment)
     import torch  # noqa: PLC0415  (the parent does without)

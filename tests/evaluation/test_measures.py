@@ -31,4 +31,4 @@ def test_a_dataset_without_instances_is_refused_by_name():
 @pytest.mark.parametrize("settings", ["abc", 5, {"widths": [3]}])
 def test_what_describes_no_measure_is_refused(settings):
     with pytest.raises(ConfigError, match=r"metrics\.mine=.* describes no measure"):
-        build_measures({"mine": settings}, Exported(Streets.labels, lambda image: image), Streets.labels)
+        build_measures({"mine": settings}, Exported(Streets.labels, lambda image: image, 3), Streets.labels)
