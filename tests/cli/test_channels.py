@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 import contextrast
@@ -101,10 +102,9 @@ def test_training_takes_all_channels_and_pictures_three_of_them(run):
 
 
 def contains(sheet, picture):
-    """Whether a picture stands somewhere in another one, pixel by pixel."""
-    height, width, _ = picture.shape
-    corners = zip(*np.nonzero((sheet == picture[0, 0]).all(2)))
-    return any(np.array_equal(sheet[y : y + height, x : x + width], picture) for y, x in corners)
+    """Whether a picture stands somewhere in another one, up to what JPEG changes; of noise, another one is far away."""
+    places = sliding_window_view(sheet.astype(np.int16), picture.shape)
+    return min(np.abs(row - picture).mean((1, 2, 3, 4)).min() for row in places) < 20
 
 
 def test_its_commands_measure_and_predict_what_the_plain_network_does(run, folder, tmp_path):
