@@ -34,7 +34,7 @@ def test_an_export_is_verified_and_described(composed, checkpoint, tmp_path):
     assert metadata["metrics"] == {"split": "val", "step": 3, "miou": 0.5, "iou": {"Road": 0.75}}
     assert metadata["checkpoint"]["git"] == {"commit": "abc"}
     assert metadata["verified"]["largest_difference"] < 1e-4
-    assert metadata["verified"]["shapes"][-2:] == [[1, 3, 600, 512], [1, 3, 70, 90]]  # a photograph, and what was given
+    assert metadata["verified"]["shapes"][-2:] == [[1, 3, 70, 90], [1, 3, 600, 512]]  # what was given, and a photograph
     assert metadata["verified"]["pictures"] == 2
     assert metadata["training"]["loss"]["_target_"] == "contextrast.contrast.CrossEntropyLoss"
     assert metadata["training"]["data"]["crop"] == [64, 64]
