@@ -167,12 +167,12 @@ def test_a_signal_saves_once_names_the_way_on_and_ends_with_its_code(number, tmp
     assert "Traceback" not in printed
     stopped = last(run)["global_step"]
     assert stopped >= 2
-    assert steps_of(curves) == list(range(stopped - 1)), "the row of the last step is in the checkpoint"
+    assert steps_of(curves) == list(range(1, stopped)), "the row of the last step is in the checkpoint"
     process = train(tmp_path, f"resume={run}", output="again.txt")
     wait_for(lambda: curves.is_file() and len(steps_of(curves)) > stopped + 2, process)
     process.kill()
     ended(process)
-    assert steps_of(curves) == list(range(len(steps_of(curves))))
+    assert steps_of(curves) == list(range(1, len(steps_of(curves)) + 1))
 
 
 def steps_of(curves):
