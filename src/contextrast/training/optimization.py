@@ -77,7 +77,7 @@ def layers_of(encoder: nn.Module, decay: float, ratio: float = 1.0) -> dict[str,
     return {
         f"encoder/layer{number}": (
             [parameter for group in groups if group["lr_scale"] == scale for parameter in group["params"]],
-            ratio * scale,
+            ratio * scale / scales[-1],  # parts behind the maps, as a head that is not used, are layers to timm, too
         )
         for number, scale in enumerate(scales)
     }
