@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     for benchmark in (of_memory, of_run):
         benchmark.add_argument("--steps", type=int, default=5000)
     of_communication = command(communication, "communication")
-    of_communication.add_argument("--world-sizes", type=int, nargs="+", default=[8, 64, 512], help="numbers of GPUs")
+    of_communication.add_argument("--world-sizes", type=int, nargs="+", default=[8, 64, 1024], help="numbers of GPUs")
     of_communication.add_argument("--num-classes", type=int, default=19)
     of_communication.add_argument("--size", type=int, nargs=2, default=[512, 1024], help="height and width")
     of_communication.add_argument("--batch-size", type=int, default=2, help="images per GPU")
