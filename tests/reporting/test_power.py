@@ -1,7 +1,10 @@
 """The number of seeds is the smallest whose simulated experiments find the difference often enough."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from contextrast.reporting.blocks import Residual, block_differences
 from contextrast.reporting.power import power, seeds_to_tell
@@ -52,3 +55,17 @@ def test_more_comparisons_take_more_seeds():
 def test_without_noise_two_seeds_do_and_what_is_hopeless_has_no_number():
     assert seeds_to_tell(0.5, Residual(0.0, 3), 2, FOUR) == 2
     assert seeds_to_tell(0.001, Residual(1.0, 3), 2, FOUR) is None
+
+
+@pytest.mark.parametrize("deviation", [0.001, 0.03, 0.13, 0.7])
+def test_a_larger_difference_never_takes_more_seeds(deviation):
+    sizes = (0.1, 0.3, 0.5, 0.8, 1.0, 1.5, 3.0, 30.0)
+    needed = [seeds_to_tell(size, Residual(deviation, 13), 5, np.eye(7)) or math.inf for size in sizes]
+    assert needed == sorted(needed, reverse=True)
+    assert needed[-1] == 2
+
+
+def test_power_is_that_of_the_noncentral_t_where_scipy_has_it():
+    for shift in (0.2, 1.0, 3.0, 5.0):
+        expected = stats.nct.sf(2.5, 13, shift) + stats.nct.cdf(-2.5, 13, shift)
+        assert power(shift * math.sqrt(2 / 5), 1.0, 5, 13, 2.5) == pytest.approx(expected, abs=1e-5)

@@ -1,7 +1,7 @@
 """How many seeds it takes to tell a difference of a given size from nothing."""
 
 import math
-from collections.abc import Callable
+from bisect import bisect_left
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,9 @@ from contextrast.reporting.simultaneous import simultaneous_quantile
 
 MOST_SEEDS: Final = 1000
 """More seeds than this are no plan; the answer is then None."""
+
+_NODES, _HALF_WEIGHTS = np.polynomial.legendre.leggauss(200)
+_SHARES, _WEIGHTS = (_NODES + 1) / 2, _HALF_WEIGHTS / 2  # of a mean over 0..1
 
 
 def power(difference: float, deviation: float, seeds: int, freedom: int, quantile: float) -> float:
@@ -28,9 +31,9 @@ def power(difference: float, deviation: float, seeds: int, freedom: int, quantil
     if deviation == 0:
         return 1.0
     shift = abs(difference) / (deviation * math.sqrt(2 / seeds))
-    if shift > 30:  # scipy's series lose their footing, and nothing is left to compute
-        return 1.0
-    return float(stats.nct.sf(quantile, freedom, shift) + stats.nct.cdf(-quantile, freedom, shift))
+    # Mean over the deviation's own distribution; scipy's noncentral t answers NaN for many of these shifts.
+    bounds = quantile * np.sqrt(stats.chi2.ppf(_SHARES, freedom) / freedom)
+    return float(_WEIGHTS @ (stats.norm.sf(bounds - shift) + stats.norm.sf(bounds + shift)))
 
 
 def seeds_to_tell(
@@ -60,21 +63,5 @@ def seeds_to_tell(
         quantile = simultaneous_quantile(correlation, freedom)
         return power(difference, residual.deviation, seeds, freedom, quantile) >= probability
 
-    return _first(enough, 2, MOST_SEEDS)
-
-
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The lowest number for which something holds that holds for all higher ones, asked from below.
-
-    Bisection of the whole range would ask for so many seeds that scipy's series answer NaN.
-    """
-    step = low
-    while not holds(step):
-        low = step + 1
-        if step == high:
-            return None
-        step = min(2 * step, high)
-    while low < step:
-        middle = (low + step) // 2
-        low, step = (low, middle) if holds(middle) else (middle + 1, step)
-    return low
+    found = bisect_left(range(2, MOST_SEEDS + 1), True, key=enough)
+    return found + 2 if found + 2 <= MOST_SEEDS else None
