@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "signals": "scripts/kill_and_resume.py --kills 20 --signal TERM",
     "memory": "scripts/benchmark.py run --steps 5000",
     "memory_of_losses": "scripts/benchmark.py memory --steps 5000",
-    "fuzz": "scripts/fuzz.py --seconds 300",
+    "fuzz": "scripts/fuzz.py",
     "slow_tests": "-m pytest -m slow -q -p no:cacheprovider",
 }
 """What is run, by Python, from the top of the repository."""

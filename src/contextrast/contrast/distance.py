@@ -6,6 +6,7 @@ foreign region's edge first leaves its own region through an edge pixel of its o
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,10 @@ from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
 
-_NO_EDGE = 1 << 14  # stands for "no edge in this row"; its square still fits int32 beside any image's own distances
+_FAR = 1 << 14  # stands for "no edge in this row"; its square still fits int32 beside any image's own distances
+NO_EDGE: Final = _FAR**2
+"""Squared distance from which on there is no edge in the image, however much farther one number is than another."""
+
 _BROADCAST_CELLS = 1 << 23  # cells of the column pass's temporary, 32 MB: what a CPU's caches about hold
 
 
@@ -45,7 +49,7 @@ def exact_squared_distance(edges: Tensor) -> Tensor:
         edges: Boolean map ``[B, H, W]``.
 
     Returns:
-        ``[B, H, W]`` int32; at least ``2**28`` in an image without any edge.
+        ``[B, H, W]`` int32; at least `NO_EDGE` in an image without any edge.
     """
     if edges.shape[1] > edges.shape[2]:
         return exact_squared_distance(edges.transpose(1, 2)).transpose(1, 2)
@@ -62,10 +66,10 @@ def exact_squared_distance(edges: Tensor) -> Tensor:
 def _distance_along_rows(edges: Tensor) -> Tensor:
     width = edges.shape[2]
     # Both directions at once, each as the distance to the last edge so far, which is far away before the first one.
-    places = torch.arange(_NO_EDGE, _NO_EDGE + width, device=edges.device, dtype=torch.int32)
+    places = torch.arange(_FAR, _FAR + width, device=edges.device, dtype=torch.int32)
     last = (torch.stack([edges, edges.flip(2)]) * places).cummax(3).values
     before, after = (places - last).unbind()
-    return torch.minimum(before, after.flip(2)).clamp_max(_NO_EDGE)  # equally far where there is none
+    return torch.minimum(before, after.flip(2))
 
 
 def kornia_distance(edges: Tensor) -> Tensor:

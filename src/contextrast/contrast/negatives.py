@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contextrast.contrast.collective import any_over_ranks
-from contextrast.contrast.distance import TRANSFORMS, region_edges
+from contextrast.contrast.distance import NO_EDGE, TRANSFORMS, region_edges
 from contextrast.contrast.segments import order_by_segment
 from contextrast.contrast.similarity import Similarities, assigned_similarities, shared_similarities
 from contextrast.contrast.stages import (
@@ -142,7 +142,7 @@ def _beyond_percentage(
     bins = number * num_classes  # one a region, and a last one for pixels of none
     segment = segments_of(regions, images, num_classes, bins)
     # Non-negative floats sort as the integers their bits spell, so one integer key orders by region, then distance.
-    rank = distances.view(torch.int32).long()
+    rank = distances.clamp_max(NO_EDGE).view(torch.int32).long()  # equally far where there is none
     order = order_by_segment(segment, rank, bins + 1)
     place = order.first + (order.counts - 1).clamp_min(0) * percentage // 100
     threshold = order.keys_at(place.clamp_max(rank.shape[0] - 1))
