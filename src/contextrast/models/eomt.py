@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from transformers import EomtConfig, EomtForUniversalSegmentation
 from transformers.models.eomt.modeling_eomt import EomtEmbeddings
 
-from contextrast.errors import WeightsError, first_line
-from contextrast.models.hugging_face import binary_masks, semantic_logits
+from contextrast.models.hugging_face import binary_masks, folder_weights, semantic_logits
 
 _DEPTHS = 4  # at which maps are contrasted
 
@@ -89,11 +88,7 @@ class EoMT(nn.Module):
         Raises:
             WeightsError: If transformers cannot read it.
         """
-        try:
-            saved = EomtForUniversalSegmentation.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # whatever transformers raises
-            raise WeightsError(f"{folder} cannot be read as a folder of EoMT: {first_line(error)}") from error
-        return dict(saved.state_dict())
+        return folder_weights(EomtForUniversalSegmentation, folder, "EoMT")
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         """Masks and classes of normalised images ``[B, C, H, W]`` whose sides the patch divides.

@@ -102,11 +102,7 @@ class Mask2Former(nn.Module):
         Raises:
             WeightsError: If transformers cannot read it.
         """
-        try:
-            saved = Mask2FormerForUniversalSegmentation.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # whatever transformers raises
-            raise WeightsError(f"{folder} cannot be read as a folder of Mask2Former: {first_line(error)}") from error
-        return dict(saved.state_dict())
+        return folder_weights(Mask2FormerForUniversalSegmentation, folder, "Mask2Former")
 
     def forward(self, image: Tensor) -> dict[str, Any]:
         """Masks and classes of normalised images ``[B, C, H, W]``.
@@ -141,6 +137,24 @@ class Mask2Former(nn.Module):
         )
         loss: Tensor = self.model.get_loss(terms)
         return loss
+
+
+def folder_weights(network: Any, folder: Path, name: str) -> dict[str, Tensor]:
+    """Weights of a folder that ``save_pretrained`` of transformers wrote.
+
+    Args:
+        network: Transformers' class of the network.
+        folder: The folder.
+        name: What an error calls the network.
+
+    Raises:
+        WeightsError: If transformers cannot read it.
+    """
+    try:
+        saved = network.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever transformers raises
+        raise WeightsError(f"{folder} cannot be read as a folder of {name}: {first_line(error)}") from error
+    return dict(saved.state_dict())
 
 
 def semantic_logits(class_queries_logits: Tensor, masks_queries_logits: Tensor) -> Tensor:
